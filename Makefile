@@ -1,0 +1,71 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+BIN := .venv/bin
+# Bytecode is compiled once, at install: importing TensorFlow without it costs three times as much.
+READY := .venv/.ready
+BENCH_READY := .venv-bench/.ready
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+$(READY): requirements/uv.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer. Received: " + sys.version.split()[0] + ". Name one with: make PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.txt requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_READY): $(READY) requirements/bench.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench
+	$(BIN)/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes --compile-bytecode requirements/bench.txt
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## Set up the environment in .venv
+
+.PHONY: run
+run: $(READY) ## Take the State of the Union addresses to a served model that generates text
+	$(BIN)/loomline run text $(ARGS)
+
+.PHONY: test
+test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: compile
+compile: $(READY) ## Compile the pipeline to build/ for Kubeflow Pipelines
+	$(BIN)/loomline compile text $(ARGS)
+
+.PHONY: serve
+serve: $(READY) ## Serve the last pushed model over gRPC
+	$(BIN)/loomline serve text $(ARGS)
+
+.PHONY: bench
+bench: $(BENCH_READY) ## Run a benchmark: NAME=train_text, decode_text, quality_text or run_time
+	@test -f "benchmarks/$(NAME).py" || { echo "error: expected NAME= one of: $$(cd benchmarks && ls *.py | grep -v common | sed 's/\.py//' | tr '\n' ' ')"; exit 2; }
+	$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## Pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 pyproject.toml --output-file requirements/base.txt
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev --constraint requirements/base.txt pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 requirements/uv.in --output-file requirements/uv.txt
+	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/bench.in --output-file requirements/bench.txt
+
+.PHONY: clean
+clean: ## Remove environments, caches and build output; runs/ stays
+	rm -rf .venv .venv-bench build .mypy_cache .pytest_cache .ruff_cache

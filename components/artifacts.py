@@ -1,0 +1,414 @@
+"""Every on-disk format that passes between steps, and nothing else.
+
+An artifact is a folder. A step writes one through the class that names it here and reads
+another's through the same class, so a file name or a JSON key stands in one place only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from components.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TRAIN = "train"
+EVAL = "eval"
+CURRENT = "current"
+SPLITS = (TRAIN, EVAL, CURRENT)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON so that a reader sees the old file or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"expected a JSON file at {path}. Received: {error}") from None
+
+
+def digest_files(root: Path, skip: Iterable[str] = ()) -> str:
+    """SHA-256 over the relative path and content of every file below `root`.
+
+    Args:
+        root: a folder, or one file.
+        skip: names of entries directly below `root` to leave out.
+    """
+    digest = hashlib.sha256()
+    left_out = set(skip)
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    for path in files:
+        relative = path.relative_to(root)
+        if relative.parts and relative.parts[0] in left_out:
+            continue
+        digest.update(relative.as_posix().encode() + b"\0")
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+# --- Examples: ingest -> validate -> transform, evaluate, drift ------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitInfo:
+    """What one split holds. Times are ISO 8601, or None where the source has none."""
+
+    rows: int
+    bytes: int
+    first_time: str | None
+    last_time: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ExamplesManifest:
+    """Where examples came from and what they are; `manifest.json`."""
+
+    source: str
+    snapshot_digest: str
+    splits: dict[str, SplitInfo]
+    columns: dict[str, str]
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        splits = {name: SplitInfo(**info) for name, info in content["splits"].items()}
+        return cls(content["source"], content["snapshot_digest"], splits, content["columns"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Parquet shards in `train/`, `eval/` and, where an era is declared, `current/`.
+
+    Every row has `example_id` (string, a digest of the content) and `document_id` (string);
+    text has `text` (string); `event_time` (timestamp[us, UTC]) is null where unknown.
+    """
+
+    path: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    def manifest(self) -> ExamplesManifest:
+        return ExamplesManifest.from_json(read_json(self.manifest_path))
+
+    def write_manifest(self, manifest: ExamplesManifest) -> None:
+        write_json(self.manifest_path, dataclasses.asdict(manifest))
+
+    def has(self, split: str) -> bool:
+        """Whether the split exists and has rows."""
+        info = self.manifest().splits.get(split)
+        return info is not None and info.rows > 0
+
+    def shard_path(self, split: str, index: int) -> Path:
+        return self.path / split / f"part-{index:05d}.parquet"
+
+    def shards(self, split: str) -> list[Path]:
+        return sorted((self.path / split).glob("part-*.parquet"))
+
+    def batches(
+        self, split: str, columns: list[str] | None = None, batch_size: int = 8192
+    ) -> Iterator[pa.RecordBatch]:
+        """Streams a split, one record batch in memory at a time."""
+        import pyarrow.parquet as pq
+
+        for shard in self.shards(split):
+            with pq.ParquetFile(shard) as reader:
+                yield from reader.iter_batches(batch_size=batch_size, columns=columns)
+
+    def digest(self, split: str) -> str:
+        """Identifies the rows of a split, whatever their order: a digest of its example_ids."""
+        ids = sorted(
+            example_id
+            for batch in self.batches(split, columns=["example_id"])
+            for example_id in batch.column("example_id").to_pylist()
+        )
+        return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """Rows that failed validation, each with the expectation it failed; one Parquet file.
+
+    Columns: those of the examples, then `split`, `expectation` and `reason` (strings).
+    """
+
+    path: Path
+
+    @property
+    def rows_path(self) -> Path:
+        return self.path / "rejected.parquet"
+
+
+# --- Transform: transform -> train, evaluate -------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformGraph:
+    """TFX's own layout, so that `tft.TFTransformOutput(path)` reads it."""
+
+    path: Path
+
+    @property
+    def transform_fn(self) -> Path:
+        return self.path / "transform_fn"
+
+    @property
+    def transformed_metadata(self) -> Path:
+        return self.path / "transformed_metadata"
+
+    @property
+    def raw_metadata(self) -> Path:
+        return self.path / "metadata"
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformedExamples:
+    """TFRecords of tf.train.Example in `train/` and `eval/`.
+
+    Text has the features `example_id` (bytes) and `tokens` (int64, variable length, without
+    the end-of-text token, whose id is 0).
+    """
+
+    path: Path
+
+    @property
+    def statistics_path(self) -> Path:
+        return self.path / "statistics.json"
+
+    def shard_path(self, split: str, index: int) -> Path:
+        return self.path / split / f"part-{index:05d}.tfrecord"
+
+    def shards(self, split: str) -> list[Path]:
+        return sorted((self.path / split).glob("part-*.tfrecord"))
+
+    def statistics(self) -> dict[str, Any]:
+        """`vocabulary_size`, and per split `rows` and `tokens`."""
+        content: dict[str, Any] = read_json(self.statistics_path)
+        return content
+
+    def write_statistics(self, content: dict[str, Any]) -> None:
+        write_json(self.statistics_path, content)
+
+
+# --- Model: train -> evaluate, gate, push ----------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """`model.keras`, `saved_model/`, perhaps `saved_model_xla/`, and `model.json`."""
+
+    path: Path
+
+    @property
+    def keras_path(self) -> Path:
+        return self.path / "model.keras"
+
+    @property
+    def saved_model(self) -> Path:
+        return self.path / "saved_model"
+
+    @property
+    def saved_model_xla(self) -> Path:
+        return self.path / "saved_model_xla"
+
+    @property
+    def card_path(self) -> Path:
+        return self.path / "model.json"
+
+    def card(self) -> dict[str, Any]:
+        """Options, sizes and training history, as the train step wrote them."""
+        content: dict[str, Any] = read_json(self.card_path)
+        return content
+
+    def write_card(self, content: dict[str, Any]) -> None:
+        write_json(self.card_path, content)
+
+    def digest(self) -> str:
+        """Identifies what is served: a digest of every file of the portable SavedModel.
+
+        Raises:
+            ModelError: there is no SavedModel.
+        """
+        return saved_model_digest(self.saved_model)
+
+
+PROVENANCE_FOLDER = "loomline"
+
+
+def saved_model_digest(path: Path) -> str:
+    """Digest of a SavedModel's own files; what Loomline lays beside them does not count.
+
+    Raises:
+        ModelError: there is no SavedModel at `path`.
+    """
+    if not (path / "saved_model.pb").is_file():
+        raise ModelError(f"expected a SavedModel at {path}. Received: no saved_model.pb there")
+    return digest_files(path, skip=[PROVENANCE_FOLDER])
+
+
+# --- Figures: evaluate, drift -> gate --------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A measured number with its 95% interval where one was computed.
+
+    Attributes:
+        value: the measurement.
+        low, high: bounds of the interval, or None.
+        samples: how many independent items are behind it.
+        unit: such as 'bits/byte', 'share', 'characters'.
+        better: 'lower', 'higher' or '' where neither is.
+        label: what a report calls it.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    samples: int = 0
+    unit: str = ""
+    better: str = ""
+    label: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Report:
+    path: Path
+
+    _name = "report"
+
+    @property
+    def json_path(self) -> Path:
+        return self.path / f"{self._name}.json"
+
+    @property
+    def html_path(self) -> Path:
+        return self.path / f"{self._name}.html"
+
+    def read(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.json_path)
+        return content
+
+    def write(self, content: dict[str, Any], html: str) -> None:
+        """Writes the page for people, then the JSON for machines."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.html_path.write_text(html, "utf-8")
+        write_json(self.json_path, content)
+
+    def figures(self) -> dict[str, Figure]:
+        """The key `figures`: dotted name -> Figure."""
+        return {name: Figure(**fields) for name, fields in self.read()["figures"].items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationReport(_Report):
+    """`validation.json` (Great Expectations' result) and `validation.html`."""
+
+    _name = "validation"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation(_Report):
+    """`evaluation.json`, `evaluation.html`, `samples.parquet`, `scores.parquet`.
+
+    Keys of the JSON: `figures` (name -> Figure; yardsticks are named `yardsticks.NAME`),
+    `model_digest`, `eval_digest`, `champion` (null, or `version`, `model_digest`, `figures`).
+    Samples have `prompt`, `text`, `num_tokens`, `logprob`, `seed`; scores have `example_id`,
+    `nll` (nats), `num_tokens`, `num_bytes`.
+    """
+
+    _name = "evaluation"
+
+    @property
+    def samples_path(self) -> Path:
+        return self.path / "samples.parquet"
+
+    @property
+    def scores_path(self) -> Path:
+        return self.path / "scores.parquet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift(_Report):
+    """`drift.json` and `drift.html`. Figures are named `COMPARISON.NAME`.
+
+    Comparisons are `data` (training era against current era; absent where no era is declared)
+    and `output` (training text against generated text).
+    """
+
+    _name = "drift"
+
+
+# --- Decision and pushed model: gate -> push -> serving --------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision(_Report):
+    """`decision.json` and `decision.html`.
+
+    Keys of the JSON: `approved`, `approval`, `model_digest`, `champion_version`, `created`
+    (ISO 8601, UTC), `reason` (one line), `rules` (each the rule's own keys, then `value`, `low`,
+    `high`, `samples`, `bound`, `verdict` (pass, fail, warn), `reason`).
+    """
+
+    _name = "decision"
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """One published version: a SavedModel with its provenance in `loomline/` beside it.
+
+    `loomline/provenance.json`, and copies of `decision.json`, `evaluation.json`,
+    `scores.parquet` and `drift.json`.
+    """
+
+    path: Path
+
+    @property
+    def version(self) -> int:
+        return int(self.path.name)
+
+    @property
+    def provenance_folder(self) -> Path:
+        return self.path / PROVENANCE_FOLDER
+
+    @property
+    def provenance_path(self) -> Path:
+        return self.provenance_folder / "provenance.json"
+
+    def provenance(self) -> dict[str, Any]:
+        """Digests of data, config, code and model; code revision; metrics; times."""
+        content: dict[str, Any] = read_json(self.provenance_path)
+        return content
+
+    def evaluation(self) -> Evaluation:
+        """The evaluation that the version was judged by."""
+        return Evaluation(self.provenance_folder)
+
+
+def published_versions(base_path: Path, model_name: str) -> list[Published]:
+    """Versions of a model, oldest first; what TensorFlow Serving would see."""
+    folder = base_path / model_name
+    if not folder.is_dir():
+        return []
+    numbered = [entry for entry in folder.iterdir() if entry.name.isdecimal()]
+    complete = [entry for entry in numbered if (entry / "saved_model.pb").is_file()]
+    return [Published(entry) for entry in sorted(complete, key=lambda entry: int(entry.name))]

@@ -1,0 +1,1 @@
+"""Compares eras of data, and generated text with real text."""

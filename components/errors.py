@@ -1,0 +1,83 @@
+"""The exceptions that a user can cause, and how a step reports them.
+
+    LoomlineError
+    ├── ConfigError          a configuration file or an override is wrong
+    ├── DataError            the input cannot be used
+    │   └── ValidationError  the data broke an expectation of the suite
+    ├── TrainingError        training cannot go on
+    ├── ModelError           a model is missing, unreadable or unfit for its signatures
+    │   └── AlteredModelError  its files are not the ones that were judged
+    ├── RejectedModelError   the decision says no, or belongs to another model
+    ├── PublishError         the destination cannot be written
+    ├── ServingError         the server refused, or cannot be reached
+    └── BusyError            another run holds the output folder
+
+Every message is one line: what was expected, what was received, what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+USER_ERROR_EXIT_CODE = 2
+ERROR_PREFIX = "error: "
+
+
+class LoomlineError(Exception):
+    """Something that the user can mend; its message is one clear line."""
+
+
+class ConfigError(LoomlineError):
+    """A configuration file or an override is wrong."""
+
+
+class DataError(LoomlineError):
+    """The input data cannot be used."""
+
+
+class ValidationError(DataError):
+    """The data broke an expectation of the suite."""
+
+
+class TrainingError(LoomlineError):
+    """Training cannot go on."""
+
+
+class ModelError(LoomlineError):
+    """A model is missing, unreadable or unfit for its signatures."""
+
+
+class AlteredModelError(ModelError):
+    """A model's files are not the ones that were judged."""
+
+
+class RejectedModelError(LoomlineError):
+    """The decision says no, or belongs to another model."""
+
+
+class PublishError(LoomlineError):
+    """The destination of a push cannot be written."""
+
+
+class ServingError(LoomlineError):
+    """The model server refused a request, or cannot be reached."""
+
+
+class BusyError(LoomlineError):
+    """Another run holds the output folder."""
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the process with one line and exit code 2 where the user can mend the cause.
+
+    Anything else keeps its traceback: it is a defect of ours.
+    """
+    try:
+        yield
+    except LoomlineError as error:
+        message = " ".join(str(error).split())
+        print(f"{ERROR_PREFIX}{message}", file=sys.stderr, flush=True)
+        raise SystemExit(USER_ERROR_EXIT_CODE) from None

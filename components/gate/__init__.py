@@ -1,0 +1,1 @@
+"""Decides by a policy whether a model may be pushed."""

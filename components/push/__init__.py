@@ -1,0 +1,1 @@
+"""Publishes an approved model for serving."""

@@ -1,0 +1,1 @@
+"""Writes the summary of a run, however it ended."""

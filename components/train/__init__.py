@@ -1,0 +1,1 @@
+"""Trains a generative model and exports it for serving."""

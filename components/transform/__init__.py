@@ -1,0 +1,1 @@
+"""Learns a vocabulary and turns examples into tokens."""

@@ -1,0 +1,1 @@
+"""Checks examples against an expectation suite."""

@@ -1,0 +1,173 @@
+"""Reads a pipeline's configuration: a YAML file, a profile, overrides, all checked by name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.drift.options import DriftOptions
+from components.errors import ConfigError
+from components.evaluate.options import EvaluateOptions
+from components.gate.options import GateOptions
+from components.ingest.options import IngestOptions
+from components.options import explain
+from components.push.options import PushOptions
+from components.train.options import TrainOptions
+from components.transform.options import TransformOptions
+from components.validate.options import ValidateOptions
+
+CONFIGS = Path(__file__).parent / "configs"
+SECTIONS: dict[str, type[BaseModel]] = {
+    "ingest": IngestOptions,
+    "validate": ValidateOptions,
+    "transform": TransformOptions,
+    "train": TrainOptions,
+    "evaluate": EvaluateOptions,
+    "drift": DriftOptions,
+    "gate": GateOptions,
+    "push": PushOptions,
+}
+
+
+class Config(BaseModel):
+    """One ready-made use of the training pipeline."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modality: Literal["text"] = Field(description="What the data is.")
+    ingest: IngestOptions
+    validation: ValidateOptions = Field(default=ValidateOptions(), alias="validate")
+    transform: TransformOptions = TransformOptions()
+    train: TrainOptions = TrainOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    drift: DriftOptions = DriftOptions()
+    gate: GateOptions
+    push: PushOptions = PushOptions()
+
+    def parameters(self) -> dict[str, Any]:
+        """The pipeline parameters that the configuration sets, named SECTION_FIELD."""
+        dumped = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {
+            f"{section}_{field}": dumped[section][field]
+            for section, options in SECTIONS.items()
+            for field in options.model_fields
+        }
+
+    def digest(self) -> str:
+        """Identifies the configuration by its content."""
+        canonical = json.dumps(self.parameters(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def available_configs() -> list[str]:
+    """Names of the configurations that ship with Loomline."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def load_config(
+    name: str, profile: str = "quick", overrides: Iterable[str] = (), text: str | None = None
+) -> Config:
+    """Reads a configuration.
+
+    Args:
+        name: a shipped configuration's name, such as 'text', or the path of a YAML file.
+        profile: which entry of the file's `profiles` is laid over the rest.
+        overrides: 'section.key=value' items that win over the file; values are YAML.
+        text: YAML to read instead of the file, for tests and tools.
+
+    Raises:
+        ConfigError: no such file or profile, an unknown key, or a value that does not fit.
+    """
+    content = _parse(text, name) if text is not None else _read(name)
+    profiles = content.pop("profiles", None) or {}
+    if not isinstance(profiles, dict) or profile not in profiles:
+        accepted = ", ".join(profiles) or "none"
+        raise ConfigError(f"{name}: unknown profile {profile!r}. Accepted: {accepted}")
+    _merge(content, profiles[profile] or {}, name)
+    for override in overrides:
+        _merge(content, _override(override), f"--set {override}")
+    try:
+        return Config.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{name}: " + "; ".join(_explain(error))) from None
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"no configuration {name!r}: expected the path of a YAML file or one of "
+            f"{', '.join(available_configs())}"
+        )
+    return _parse(path.read_text("utf-8"), name)
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{name}: expected a mapping. Received: {type(content).__name__}")
+    return content
+
+
+def _override(item: str) -> dict[str, Any]:
+    path, equals, value = item.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set expects section.key=value. Received: {item!r}")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {path}: the value is not YAML. Received: {value!r}") from None
+    for key in reversed(keys):
+        nested = {key: nested}
+    result: dict[str, Any] = nested
+    return result
+
+
+def _merge(content: dict[str, Any], layer: Mapping[str, Any], where: str) -> None:
+    if not isinstance(layer, Mapping):
+        raise ConfigError(f"{where}: expected a mapping. Received: {layer!r}")
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(content.get(key), dict):
+            _merge(content[key], value, f"{where}.{key}")
+        else:
+            content[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(error: pydantic.ValidationError) -> list[str]:
+    unknown = [problem for problem in error.errors() if problem["type"] == "extra_forbidden"]
+    if not unknown:
+        return explain(error)
+    return [_unknown_key(tuple(str(part) for part in problem["loc"])) for problem in unknown]
+
+
+def _unknown_key(location: tuple[str, ...]) -> str:
+    *parents, key = location
+    accepted = _accepted(parents)
+    close = difflib.get_close_matches(key, accepted, n=1)
+    prefix = "".join(f"{part}." for part in parents)
+    hint = f" Did you mean {prefix}{close[0]}?" if close else ""
+    return f"unknown key {prefix}{key}.{hint} Accepted: {', '.join(accepted)}"
+
+
+def _accepted(parents: list[str]) -> list[str]:
+    if not parents:
+        return ["modality", *SECTIONS, "profiles"]
+    if parents[:2] == ["gate", "rules"]:
+        from components.gate.options import Rule
+
+        return list(Rule.model_fields)
+    return list(SECTIONS[parents[0]].model_fields)

