@@ -79,17 +79,21 @@ class SplitInfo:
 
 @dataclasses.dataclass(frozen=True)
 class ExamplesManifest:
-    """Where examples came from and what they are; `manifest.json`."""
+    """Where examples came from and what they are; `manifest.json`.
+
+    `duplicates` counts the texts that were left out because another row has the same text.
+    """
 
     source: str
     snapshot_digest: str
     splits: dict[str, SplitInfo]
     columns: dict[str, str]
+    duplicates: int = 0
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         splits = {name: SplitInfo(**info) for name, info in content["splits"].items()}
-        return cls(content["source"], content["snapshot_digest"], splits, content["columns"])
+        return cls(**{**content, "splits": splits})
 
 
 @dataclasses.dataclass(frozen=True)

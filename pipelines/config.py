@@ -128,7 +128,8 @@ def _override(item: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise ConfigError(f"--set expects section.key=value. Received: {item!r}")
     try:
-        nested: Any = yaml.safe_load(value)
+        # YAML reads nothing as null; a person who writes nothing means an empty text.
+        nested: Any = yaml.safe_load(value) if value.strip() else ""
     except yaml.YAMLError:
         raise ConfigError(f"--set {path}: the value is not YAML. Received: {value!r}") from None
     for key in reversed(keys):

@@ -40,6 +40,11 @@ def test_an_override_wins_over_the_profile() -> None:
     assert config.ingest.source == "a.txt"
 
 
+def test_an_override_with_nothing_is_an_empty_text() -> None:
+    config = load_config("text", overrides=["ingest.current_from="])
+    assert config.ingest.current_from == ""
+
+
 def test_a_path_is_read_as_a_config(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(MINIMAL)

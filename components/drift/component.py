@@ -1,0 +1,43 @@
+"""The drift step as a Kubeflow component."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
+
+from components.drift.options import DriftOptions
+from components.image import IMAGE
+from components.options import describe
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@describe(DriftOptions, code_digest="Digest of the code; changed code is run anew.")
+def drift(
+    examples: Input[Dataset],
+    evaluation: Input[Artifact],
+    method: str,
+    threshold: float,
+    max_rows: int,
+    code_digest: str,
+    report: Output[Artifact],
+    metrics: Output[Metrics],
+    page: Output[HTML],
+) -> None:
+    """Compares the training era with the current one, and generated text with real text."""
+    chosen_values = dict(locals())
+    import shutil
+    from pathlib import Path
+
+    from components.artifacts import Drift, write_json
+    from components.drift.drift import run
+    from components.drift.options import DriftOptions
+    from components.errors import one_line_errors
+    from components.options import chosen
+
+    folders = [Path(artifact.path) for artifact in (examples, evaluation, report)]
+    with one_line_errors():
+        source, judged, written = folders
+        figures = run(source, judged, chosen(DriftOptions, chosen_values), written)
+    for name, figure in figures.items():
+        metrics.log_metric(name, figure.value)
+    # kfp.local takes an artifact without a file for one that was deleted, and runs the step anew.
+    write_json(Path(metrics.path), metrics.metadata)
+    shutil.copyfile(Drift(written).html_path, page.path)

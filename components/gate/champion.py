@@ -1,0 +1,81 @@
+"""What is known of the version now served, as far as it can be compared with a new model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.artifacts import Evaluation, Figure, Published
+from components.errors import DataError
+
+PAIRED_METRIC = "evaluation.bits_per_byte"
+
+
+@dataclasses.dataclass(frozen=True)
+class Champion:
+    """The version now served.
+
+    Attributes:
+        name: what reasons call it, such as 'version 3'.
+        version: its number, or None where the folder's name is none.
+        figures: its figures on this run's texts, named as the new model's are.
+        problem: why it cannot be compared; empty where it can.
+        scores: its scores and the new model's, where both are of the same texts.
+    """
+
+    name: str
+    version: int | None
+    figures: Mapping[str, Figure]
+    problem: str = ""
+    scores: tuple[Path, Path] | None = None
+
+    def difference(self, metric: str) -> Figure | None:
+        """New model minus champion over the same texts, or None where only totals are known."""
+        if metric != PAIRED_METRIC or self.scores is None:
+            return None
+        from components.gate.paired import difference  # Imports numpy and pyarrow.
+
+        return difference(*self.scores)
+
+
+def read_champion(path: Path, evaluation: Evaluation) -> Champion:
+    """Reads what can be compared.
+
+    Figures that the evaluate step measured anew on this run's texts come first; those recorded
+    when the version was published count only if they are of the same texts.
+
+    Args:
+        path: the published version's folder.
+        evaluation: the new model's evaluation.
+    """
+    version = int(path.name) if path.name.isdecimal() else None
+    name = f"version {version}" if version is not None else path.name
+    content = evaluation.read()
+    recorded = Published(path).evaluation()
+    try:
+        before = recorded.read()
+        same_texts = before.get("eval_digest") == content.get("eval_digest")
+        figures = _named(before.get("figures")) if same_texts else {}
+    except (DataError, AttributeError, TypeError):
+        same_texts, figures = False, {}
+    scores = (recorded.scores_path, evaluation.scores_path)
+    comparable = same_texts and all(file.is_file() for file in scores)
+    anew = content.get("champion")
+    if isinstance(anew, dict) and anew.get("figures"):
+        if anew.get("version") not in (None, version):
+            return Champion(name, version, {}, f"version {anew['version']} was measured instead")
+        figures = {**figures, **_named(anew["figures"])}
+    if not figures:
+        problem = f"{name} was not measured on these texts"
+        return Champion(name, version, {}, problem)
+    return Champion(name, version, figures, "", scores if comparable else None)
+
+
+def _named(figures: Any) -> dict[str, Figure]:
+    """Figures as JSON -> Figures with the prefix that policies use."""
+    return {
+        f"evaluation.{name}": Figure(**fields) if isinstance(fields, dict) else Figure(fields)
+        for name, fields in (figures or {}).items()
+    }

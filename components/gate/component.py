@@ -1,0 +1,50 @@
+"""The gate step as a Kubeflow component."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Input, Model, Output
+
+from components.gate.options import GateOptions
+from components.image import IMAGE
+from components.options import describe
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@describe(
+    GateOptions,
+    champion="Folder of the published version to compare with; empty for none.",
+    records="Folder of this run's records, where the reports are gathered; empty for none.",
+)
+def gate(
+    model: Input[Model],
+    validation: Input[Artifact],
+    evaluation: Input[Artifact],
+    drift: Input[Artifact],
+    approval: str,
+    rules: list,
+    champion: str,
+    records: str,
+    decision: Output[Artifact],
+    page: Output[HTML],
+) -> bool:
+    """Decides by the policy's rules whether the model may be pushed."""
+    chosen_values = dict(locals())
+    import shutil
+    from pathlib import Path
+
+    from components.artifacts import Decision
+    from components.errors import one_line_errors
+    from components.gate.gate import run
+    from components.gate.options import GateOptions
+    from components.options import chosen
+    from components.summarize.records import gather
+
+    folders = [Path(artifact.path) for artifact in (model, evaluation, drift, decision)]
+    with one_line_errors():
+        judged, figures, changes, written = folders
+        options = chosen(GateOptions, chosen_values)
+        served = Path(champion) if champion else None
+        approved: bool = run(judged, figures, changes, options, served, written)
+        if records:
+            gather(Path(records), [Path(validation.path), figures, changes, written])
+    shutil.copyfile(Decision(written).html_path, page.path)
+    return approved

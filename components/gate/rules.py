@@ -1,0 +1,154 @@
+"""Judges one rule of the policy against measured figures; the whole of the gate's logic."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from components.artifacts import Figure
+from components.gate.champion import Champion
+from components.gate.options import Rule
+
+CHAMPION = "champion"
+Verdict = Literal["pass", "fail", "warn"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What became of a rule.
+
+    Attributes:
+        rule: the rule itself.
+        figure: what was measured, or None where nothing was.
+        bound: the number compared with, tolerance not included; None where there is none.
+        verdict: 'warn' is a failure that does not block.
+        reason: why, in a few words.
+    """
+
+    rule: Rule
+    figure: Figure | None
+    bound: float | None
+    verdict: Verdict
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    holds: bool
+    reason: str
+    bound: float | None = None
+
+
+def judge(rule: Rule, figures: Mapping[str, Figure], champion: Champion | None) -> Judgement:
+    """Applies a rule. Whatever cannot be measured or compared is a failure, never a pass.
+
+    Args:
+        rule: the condition.
+        figures: everything measured on this model, by dotted name.
+        champion: the version now served, or None where there is none.
+    """
+    figure = figures.get(rule.metric)
+    outcome = _unusable(rule, figure, figures)
+    if outcome is None:
+        assert figure is not None
+        outcome = _compare(rule, figure, figures, champion)
+    failed: Verdict = "fail" if rule.severity == "block" else "warn"
+    return Judgement(
+        rule, figure, outcome.bound, "pass" if outcome.holds else failed, outcome.reason
+    )
+
+
+def _unusable(rule: Rule, figure: Figure | None, figures: Mapping[str, Figure]) -> _Outcome | None:
+    if figure is None:
+        return _Outcome(False, f"not measured{_hint(rule.metric, figures)}")
+    bounds = (figure.low, figure.high)
+    if not math.isfinite(figure.value) or any(
+        bound is not None and not math.isfinite(bound) for bound in bounds
+    ):
+        return _Outcome(False, "the measurement is not a number")
+    if figure.samples < rule.min_samples:
+        return _Outcome(
+            False,
+            f"not enough data: {figure.samples} samples, the rule asks for {rule.min_samples}",
+        )
+    return None
+
+
+def _compare(
+    rule: Rule, figure: Figure, figures: Mapping[str, Figure], champion: Champion | None
+) -> _Outcome:
+    wanted = rule.at_most if rule.at_most is not None else rule.at_least
+    assert wanted is not None
+    if wanted == CHAMPION:
+        return _against_champion(rule, figure, figures, champion)
+    if isinstance(wanted, str):
+        other = figures.get(wanted)
+        if other is None:
+            return _Outcome(False, f"the bound was not measured{_hint(wanted, figures)}")
+        return _against(rule, figure, other.value, wanted)
+    return _against(rule, figure, wanted, "")
+
+
+def _against_champion(
+    rule: Rule, figure: Figure, figures: Mapping[str, Figure], champion: Champion | None
+) -> _Outcome:
+    if champion is None:
+        return _Outcome(True, "no version is served yet")
+    if champion.problem:
+        return _Outcome(False, f"not comparable: {champion.problem}")
+    other = champion.figures.get(rule.metric)
+    if other is None:
+        return _Outcome(False, f"not comparable: {champion.name} has no such figure")
+    # The evaluate step measures the difference itself where it scored both models.
+    paired = figures.get(f"{rule.metric}_minus_champion") or champion.difference(rule.metric)
+    if (
+        paired is None
+        or paired.low is None
+        or paired.high is None
+        or not math.isfinite(other.value)
+    ):
+        return _against(rule, figure, other.value, champion.name)
+    # Both models scored the same texts, so the texts' own difficulty cancels out of the
+    # difference: its interval is far narrower than that of either model's figure.
+    worst = paired.high if rule.at_most is not None else paired.low
+    holds = worst <= rule.tolerance if rule.at_most is not None else worst >= -rule.tolerance
+    return _Outcome(
+        holds,
+        f"{paired.value:+.4g} against {champion.name}'s {other.value:.4g} on the same texts "
+        f"(95%: {paired.low:+.4g} to {paired.high:+.4g}){_tolerance(rule)}",
+        other.value,
+    )
+
+
+def _against(rule: Rule, figure: Figure, bound: float, name: str) -> _Outcome:
+    """Compares the unfavourable end of the interval: the claim must hold even there."""
+    if not math.isfinite(bound):
+        return _Outcome(False, f"the bound {name or bound} is not a number")
+    upper = rule.at_most is not None
+    end = figure.high if upper else figure.low
+    worst = figure.value if end is None else end
+    limit = bound + rule.tolerance if upper else bound - rule.tolerance
+    holds = worst <= limit if upper else worst >= limit
+    relation = {
+        (True, True): "at most",
+        (True, False): "above",
+        (False, True): "at least",
+        (False, False): "below",
+    }[upper, holds]
+    shown = f"{figure.value:.4g}"
+    if end is not None:
+        shown += f" ({'up' if upper else 'down'} to {worst:.4g})"
+    limit_shown = f"{name} {bound:.4g}" if name else f"{bound:.4g}"
+    return _Outcome(holds, f"{shown} is {relation} {limit_shown}{_tolerance(rule)}", bound)
+
+
+def _tolerance(rule: Rule) -> str:
+    return f", tolerance {rule.tolerance:.4g}" if rule.tolerance else ""
+
+
+def _hint(name: str, figures: Mapping[str, Figure]) -> str:
+    close = difflib.get_close_matches(name, list(figures), n=1)
+    return f" (the closest name is {close[0]})" if close else ""

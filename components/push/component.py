@@ -1,0 +1,47 @@
+"""The push step as a Kubeflow component."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+from components.image import IMAGE
+from components.options import describe
+from components.push.options import PushOptions
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@describe(
+    PushOptions,
+    provenance="What made the model: digests of data, code and config, and the run's name.",
+    records="Folder of this run's records; empty for none.",
+)
+def push(
+    model: Input[Model],
+    decision: Input[Artifact],
+    evaluation: Input[Artifact],
+    drift: Input[Artifact],
+    model_name: str,
+    base_path: str,
+    provenance: dict,
+    records: str,
+    pushed: Output[Artifact],
+) -> None:
+    """Publishes the approved model as the next version that TensorFlow Serving loads."""
+    chosen_values = dict(locals())
+    from pathlib import Path
+
+    from components.errors import one_line_errors
+    from components.options import chosen
+    from components.push.options import PushOptions
+    from components.push.push import run
+    from components.summarize.records import record_push
+
+    folders = [Path(artifact.path) for artifact in (model, decision, evaluation, drift)]
+    with one_line_errors():
+        judged, approval, figures, changes = folders
+        options = chosen(PushOptions, chosen_values)
+        published = run(judged, approval, figures, changes, options, provenance)
+        if records:
+            record_push(Path(records), published)
+    pushed.metadata["version"] = published.version
+    pushed.metadata["path"] = str(published.path)
+    Path(pushed.path).write_text(f"{published.path}\n", "utf-8")

@@ -1,0 +1,28 @@
+"""The exit handler of a pipeline as a Kubeflow component."""
+
+from kfp import dsl
+from kfp.dsl import Markdown, Output
+
+from components.image import IMAGE
+from components.options import describe
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@describe(
+    status="How the run ended; Kubeflow fills it in.",
+    records="Folder of this run's records; empty for none.",
+)
+def summarize(
+    status: dsl.PipelineTaskFinalStatus,
+    records: str,
+    summary: Output[Markdown],
+) -> None:
+    """Writes the summary of the run, whether it succeeded or not."""
+    from pathlib import Path
+
+    from components.errors import one_line_errors
+    from components.summarize.summarize import run
+
+    with one_line_errors():
+        text = run(status.state, status.error_message or "", Path(records) if records else None)
+    Path(summary.path).write_text(text, "utf-8")

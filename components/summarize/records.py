@@ -1,0 +1,70 @@
+"""The folder in which one run gathers what a person looks at afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from components.artifacts import Decision, Drift, Evaluation, Published, read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Copies of a run's reports, `pushed.json`, `summary.json` and `summary.md`."""
+
+    path: Path
+
+    @property
+    def pushed_path(self) -> Path:
+        return self.path / "pushed.json"
+
+    @property
+    def summary_path(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def markdown_path(self) -> Path:
+        return self.path / "summary.md"
+
+    def evaluation(self) -> Evaluation:
+        return Evaluation(self.path)
+
+    def drift(self) -> Drift:
+        return Drift(self.path)
+
+    def decision(self) -> Decision:
+        return Decision(self.path)
+
+    def pushed(self) -> dict[str, Any] | None:
+        """`version`, `path` and `model_digest` of what was pushed, or None."""
+        if not self.pushed_path.is_file():
+            return None
+        content: dict[str, Any] = read_json(self.pushed_path)
+        return content
+
+    def pages(self) -> list[Path]:
+        return sorted(self.path.glob("*.html"))
+
+
+def gather(records: Path, reports: Iterable[Path]) -> None:
+    """Copies every file of the report folders into the run's folder of records."""
+    records.mkdir(parents=True, exist_ok=True)
+    for report in reports:
+        shutil.copytree(report, records, dirs_exist_ok=True)
+
+
+def record_push(records: Path, published: Published) -> None:
+    """Writes down which version the run pushed."""
+    records.mkdir(parents=True, exist_ok=True)
+    provenance = published.provenance()
+    write_json(
+        Records(records).pushed_path,
+        {
+            "version": published.version,
+            "path": str(published.path),
+            "model_digest": provenance["model_digest"],
+        },
+    )

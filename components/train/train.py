@@ -1,0 +1,285 @@
+"""The train step: a decoder learns from tokenized text, resumes if killed, and is exported."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import artifacts
+from components.errors import DataError, TrainingError
+from components.train.options import TrainOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from components.train.checkpoint import Arrays, Checkpoint, Progress
+    from components.train.learner import Learner
+
+EVALUATION_TOKENS = 32_768
+_SECONDS_BETWEEN_LINES = 0.5
+_NOT_PART_OF_A_RUN = {"checkpoint_seconds", "export_xla"}
+
+
+def run(
+    transformed: Path,
+    graph: Path,
+    options: TrainOptions,
+    checkpoints: Path,
+    model: Path,
+    logs: Path,
+) -> dict[str, float]:
+    """Trains on the transformed examples, and writes the model and its exports.
+
+    Args:
+        transformed: a TransformedExamples folder.
+        graph: the TransformGraph folder that goes inside the exported model.
+        options: the model's shape and how it is trained.
+        checkpoints: folder where a killed run finds its state; emptied of it on success.
+        model: where the Model folder is written.
+        logs: where TensorBoard's event files are written.
+
+    Returns:
+        Figures: loss, eval_loss (nats per token), steps, parameters, tokens_per_second, seconds.
+
+    Raises:
+        DataError: the data has not even one window of the context's length.
+        TrainingError: the loss became infinite or not a number.
+    """
+    examples = artifacts.TransformedExamples(transformed)
+    training = Training(examples, options, checkpoints, logs)
+    training.run()
+    written = artifacts.Model(model)
+    written.path.mkdir(parents=True, exist_ok=True)
+    card = training.card()
+    training.learner.model.save(written.keras_path)
+    _export(training.learner.model.numpy_weights(), options, graph, written)
+    written.write_card(card)
+    training.checkpoint.remove()
+    figures = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
+    return {name: float(card[name]) for name in figures}
+
+
+def _export(
+    weights: dict[str, np.ndarray[Any, Any]],
+    options: TrainOptions,
+    graph: Path,
+    model: artifacts.Model,
+) -> None:
+    from components.train.export import export_text
+
+    print("progress: exporting the model for serving", flush=True)
+    export_text(weights, heads=options.heads, graph=graph, destination=model.saved_model)
+    if options.export_xla:
+        destination = model.saved_model_xla
+        export_text(weights, heads=options.heads, graph=graph, destination=destination, xla=True)
+
+
+def fingerprint(examples: artifacts.TransformedExamples, options: TrainOptions) -> str:
+    """Identifies a run: the same data and the options that matter to the weights."""
+    chosen = options.model_dump(exclude=_NOT_PART_OF_A_RUN)
+    content = json.dumps([chosen, examples.statistics()], sort_keys=True)
+    digest = hashlib.sha256(content.encode())
+    for split in (artifacts.TRAIN, artifacts.EVAL):
+        for shard in examples.shards(split):
+            digest.update(artifacts.digest_files(shard).encode())
+    return digest.hexdigest()[:16]
+
+
+class Training:
+    """One run: it starts or resumes, learns, watches the held-out loss, and keeps the best."""
+
+    def __init__(
+        self,
+        examples: artifacts.TransformedExamples,
+        options: TrainOptions,
+        checkpoints: Path,
+        logs: Path,
+    ) -> None:
+        from components.train import windows
+        from components.train.checkpoint import Checkpoint
+        from components.train.events import Events
+
+        self.options = options
+        shards = examples.shards(artifacts.TRAIN)
+        held_out = examples.shards(artifacts.EVAL)
+        if not shards or not held_out:
+            raise DataError(f"expected TFRecords in train/ and eval/ of {examples.path}")
+        self.evaluation = windows.evaluation_batches(
+            held_out, options.context, options.batch_size, EVALUATION_TOKENS
+        )
+        self.learner = _learner(examples.statistics()["vocabulary_size"], options)
+        self.checkpoint: Checkpoint = Checkpoint(checkpoints / fingerprint(examples, options))
+        self.progress, self.best = self._resume()
+        self.batches = windows.training_batches(
+            shards, options.context, options.batch_size, options.seed, self.progress.step
+        )
+        self.events = Events(logs)
+        self._started = time.monotonic() - self.progress.seconds
+        self._saved = self._printed = time.monotonic()
+        self._speed = _Speed(options.batch_size * options.context)
+
+    def _resume(self) -> tuple[Progress, Arrays]:
+        from components.train.checkpoint import Progress
+
+        stored = self.checkpoint.load()
+        if stored is None:
+            return Progress(), {}
+        progress, arrays = stored
+        for name, variable in self.learner.variables():
+            variable.assign(arrays.pop(name))
+        print(f"progress: resuming at step {progress.step}/{self.options.steps}", flush=True)
+        return progress, arrays
+
+    def run(self) -> None:
+        """Trains until the steps are done or the held-out loss stops falling.
+
+        Raises:
+            TrainingError: the loss became infinite or not a number.
+        """
+        options, progress = self.options, self.progress
+        while progress.step < options.steps and progress.stale < options.patience:
+            loss, norm = (float(value) for value in self.learner.train(next(self.batches)))
+            progress.step += 1
+            if not math.isfinite(loss):
+                raise TrainingError(_diverged(progress.step, loss, options))
+            self._speed.add_step()
+            if progress.step % options.eval_every == 0 or progress.step == options.steps:
+                self._evaluate(loss)
+            self._report(loss, norm)
+            if time.monotonic() - self._saved >= options.checkpoint_seconds:
+                self._save()
+        self._save()
+        self.events.close()
+        self._restore_best()
+
+    def _evaluate(self, loss: float) -> None:
+        progress = self.progress
+        self._speed.tokens_per_second()  # remembered: evaluating starts the count anew
+        eval_loss = self.learner.evaluate(self.evaluation)
+        seconds = time.monotonic() - self._started
+        progress.history.append(
+            {"step": progress.step, "seconds": seconds, "loss": loss, "eval_loss": eval_loss}
+        )
+        if eval_loss < progress.best_loss:
+            progress.best_loss, progress.stale = eval_loss, 0
+            self.best = {
+                f"best.{index}": variable.numpy()
+                for index, variable in enumerate(self.learner.model.trainable_variables)
+            }
+        else:
+            progress.stale += 1
+        self.events.write(progress.step, {"eval_loss": eval_loss})
+        self._speed.restart()
+
+    def _report(self, loss: float, norm: float) -> None:
+        now = time.monotonic()
+        step, last = self.progress.step, self.progress.step == self.options.steps
+        if now - self._printed < _SECONDS_BETWEEN_LINES and not last:
+            return
+        self._printed = now
+        speed = self._speed.tokens_per_second()
+        rate = float(self.learner.schedule(step))
+        scalars = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
+        self.events.write(step, {**scalars, "tokens_per_second": speed})
+        history = self.progress.history
+        held_out = f"eval loss {history[-1]['eval_loss']:.3f}, " if history else ""
+        tokens_left = (self.options.steps - step) * self._speed.tokens
+        left = f"{tokens_left / speed:.0f} s left" if speed else "starting"
+        print(
+            f"progress: step {step}/{self.options.steps}, loss {loss:.3f}, {held_out}"
+            f"{speed:,.0f} tokens/s, {left}",
+            flush=True,
+        )
+
+    def _save(self) -> None:
+        self.progress.seconds = time.monotonic() - self._started
+        arrays = {name: variable.numpy() for name, variable in self.learner.variables()}
+        self.checkpoint.save(self.progress, {**arrays, **self.best})
+        self._saved = time.monotonic()
+        self._speed.restart()
+
+    def _restore_best(self) -> None:
+        for index, variable in enumerate(self.learner.model.trainable_variables):
+            variable.assign(self.best[f"best.{index}"])
+
+    def card(self) -> dict[str, Any]:
+        """What `model.json` says about the trained model."""
+        progress, tokens = self.progress, self._speed.tokens
+        seconds = progress.seconds
+        best = min(progress.history, key=lambda entry: entry["eval_loss"])
+        packages = ("tensorflow", "keras", "numpy")
+        return {
+            "family": "decoder-only Transformer",
+            "options": self.options.model_dump(),
+            "vocabulary_size": self.learner.model.shape_config["vocabulary_size"],
+            "precision": self.learner.model.dtype_policy.name,
+            "parameters": self.learner.model.count_params(),
+            "steps": progress.step,
+            "best_step": best["step"],
+            "loss": best["loss"],
+            "eval_loss": best["eval_loss"],
+            "tokens_seen": progress.step * tokens,
+            "tokens_per_second": progress.step * tokens / seconds,
+            "seconds": seconds,
+            "history": progress.history,
+            "versions": {name: importlib.metadata.version(name) for name in packages},
+        }
+
+
+class _Speed:
+    """Tokens per second of the training steps alone: no compiling, evaluating or saving."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self._compiled = False
+        self._last = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts counting anew after something that was not a step."""
+        self._start, self._steps = time.monotonic(), 0
+
+    def add_step(self) -> None:
+        """Counts a step; the first one compiles and does not count."""
+        if not self._compiled:
+            self._compiled = True
+            self.restart()
+            return
+        self._steps += 1
+
+    def tokens_per_second(self) -> float:
+        """The speed since the last restart, or the last one known; 0 at the very start."""
+        if self._steps:
+            self._last = self._steps * self.tokens / (time.monotonic() - self._start)
+        return self._last
+
+
+def _learner(vocabulary_size: int, options: TrainOptions) -> Learner:
+    from components.train.decoder import Decoder
+    from components.train.learner import Learner, keep_freed_memory, precision_policy
+
+    keep_freed_memory()
+    model = Decoder(
+        vocabulary_size,
+        context=options.context,
+        layers=options.layers,
+        width=options.width,
+        heads=options.heads,
+        dropout=options.dropout,
+        seed=options.seed,
+        dtype=precision_policy(options.precision),
+    )
+    return Learner(model, options)
+
+
+def _diverged(step: int, loss: float, options: TrainOptions) -> str:
+    return (
+        f"expected a finite loss. Received: {loss} at step {step}. "
+        f"Lower train.learning_rate (now {options.learning_rate:g}) or train.clip_norm "
+        f"(now {options.clip_norm:g}), or raise train.warmup_steps (now {options.warmup_steps})"
+    )

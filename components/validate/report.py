@@ -1,0 +1,96 @@
+"""The validation report for people."""
+
+from __future__ import annotations
+
+from components import page
+from components.artifacts import ExamplesManifest, Rejected
+from components.validate.suite import Outcome, Suite
+
+_REJECTED_SHOWN = 12
+
+
+def render(
+    suite: Suite, manifest: ExamplesManifest, passed: int, failed: int, rejected: Rejected
+) -> str:
+    """Renders the page: every expectation with its verdict, and rows that were set aside."""
+    broken = [outcome for outcome in suite.outcomes if not outcome.success]
+    total = passed + failed
+    share = failed / total if total else 0.0
+    if broken:
+        names = "; ".join(outcome.description.rstrip(".") for outcome in broken)
+        lead = f"The run stops: {len(broken)} of {len(suite.outcomes)} expectations fail ({names})."
+    else:
+        lead = (
+            f"All {len(suite.outcomes)} expectations hold. {passed:,} of {total:,} examples go on; "
+            f"{failed:,} are set aside."
+        )
+    tiles = [
+        page.Tile("Examples checked", f"{total:,}"),
+        page.Tile("Set aside", f"{failed:,}", "", f"{share:.2%} of all"),
+        page.Tile(
+            "Expectations met",
+            f"{len(suite.outcomes) - len(broken)} of {len(suite.outcomes)}",
+            status="fail" if broken else "pass",
+        ),
+        page.Tile("Duplicates", f"{manifest.duplicates:,}", "", "left out when the data was read"),
+    ]
+    headers = ["Expectation", "Column", "Tolerated", "Observed", "Verdict"]
+    return page.render(
+        "Data validation",
+        lead,
+        [
+            page.Section("At a glance", [page.tiles(tiles)]),
+            page.Section(
+                "Expectations",
+                [page.table(headers, [_row(outcome) for outcome in suite.outcomes])],
+                note="A row that fails is set aside. More of them than tolerated stop the run.",
+            ),
+            page.Section("Rows set aside", _rows(rejected, failed)),
+        ],
+        status="fail" if broken else "pass",
+        facts={
+            "Suite": suite.name,
+            "Source": manifest.source,
+            "Snapshot": manifest.snapshot_digest[:16],
+        },
+    )
+
+
+def _row(outcome: Outcome) -> list[page.Cell]:
+    name = page.Markup("{}<br>{}").format(outcome.description, page.code(outcome.kind))
+    return [
+        name,
+        str(outcome.kwargs.get("column", "")),
+        f"{1 - outcome.mostly:.1%}" if outcome.by_row else "",
+        outcome.found(),
+        page.badge("pass" if outcome.success else "fail"),
+    ]
+
+
+def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
+    if not failed:
+        return ["None."]
+    import pyarrow.parquet as pq
+
+    columns = ["example_id", "split", "reason", "text"]
+    with pq.ParquetFile(rejected.rows_path) as reader:
+        present = [name for name in columns if name in reader.schema_arrow.names]
+        first = next(reader.iter_batches(_REJECTED_SHOWN, columns=present)).to_pylist()
+    blocks: list[page.Block] = [
+        page.quote(
+            _shown(row.get("text")),
+            f"{row['reason']} ({row['split']}, {row['example_id']})",
+        )
+        for row in first
+    ]
+    if failed > len(first):
+        blocks.append(f"And {failed - len(first):,} more, in {rejected.rows_path.name}.")
+    return blocks
+
+
+def _shown(text: str | None) -> str:
+    if text is None:
+        return "(null)"
+    # Control characters would be invisible.
+    visible = "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+    return visible if len(visible) <= 400 else f"{visible[:400]}..."

@@ -1,0 +1,62 @@
+"""Starts the embedded model server beside a run and asks it for text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from components.errors import ServingError
+from pipelines.steps import end_with_parent
+
+ADDRESS_PREFIX = "Serving on "
+
+
+class EmbeddedServer:
+    """A server process on a free port of this machine; it waits for the first version."""
+
+    def __init__(self, base_path: Path, model_name: str, log: Path) -> None:
+        self._log = log
+        with log.open("w", encoding="utf-8") as stream:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "serving.server",
+                    "--port=0",
+                    f"--model_name={model_name}",
+                    f"--model_base_path={base_path}",
+                ],
+                stdout=subprocess.PIPE,
+                stderr=stream,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                preexec_fn=end_with_parent,
+            )
+
+    def address(self) -> str:
+        """Where the server listens, once it does.
+
+        Raises:
+            ServingError: it ended before that.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(ADDRESS_PREFIX):
+                return line.removeprefix(ADDRESS_PREFIX).strip()
+        raise ServingError(f"the embedded server did not start; its output is in {self._log}")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

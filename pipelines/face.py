@@ -1,0 +1,82 @@
+"""What a person sees of a local run: a line per step, live progress, a summary at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.steps import StepRecord
+
+QUIET_SECONDS = 15.0
+
+
+class Face:
+    """Shows a run on a terminal; without one, prints plain lines now and then."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        # kfp's output is redirected while it runs, so the stream is taken now.
+        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._said = 0.0
+        self._began = time.monotonic()
+
+    def started(self, step: StepRecord) -> None:
+        self._began = self._said = time.monotonic()
+        if self.console.is_terminal:
+            self._live = Live(self._running(step), console=self.console, transient=True)
+            self._live.start()
+
+    def progressed(self, step: StepRecord) -> None:
+        if self._live is not None:
+            self._live.update(self._running(step))
+        elif time.monotonic() - self._said >= QUIET_SECONDS:
+            self._said = time.monotonic()
+            self.console.print(f"  … {step.name:<10} {escape(step.note)}")
+
+    def finished(self, step: StepRecord) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        mark = "[green]✓[/]" if step.state == "succeeded" else "[red]✗[/]"
+        spent = "[dim] cached[/]" if step.cached else f"{step.seconds:6.1f}s"
+        note = escape(step.error or step.note)
+        self.console.print(f"  {mark} {step.name:<10} {spent}  [dim]{note}[/]")
+
+    def _running(self, step: StepRecord) -> Spinner:
+        spent = time.monotonic() - self._began
+        text = Text.assemble(f"{step.name:<10} {spent:6.1f}s  ", (step.note, "dim"))
+        return Spinner("dots", text)
+
+    def headline(self, text: str) -> None:
+        self.console.print(f"\n[bold]{escape(text)}[/]")
+
+    def say(self, text: str) -> None:
+        self.console.print(escape(text))
+
+    def figures(self, rows: Sequence[tuple[str, str]]) -> None:
+        """A small table of names and values."""
+        table = Table(box=None, show_header=False, padding=(0, 2))
+        for name, value in rows:
+            table.add_row(name, Text(value, justify="right"))
+        self.console.print(table)
+
+    def pages(self, folder: Path, names: Sequence[str]) -> None:
+        """Where the reports lie."""
+        self.console.print(f"  reports in {folder}:")
+        for name in names:
+            self.console.print(f"    {name}")
+
+    def sample(self, prompt: str, text: str, title: str) -> None:
+        """A generated text after its prompt."""
+        body = Text.assemble((prompt, "bold"), text)
+        self.console.print(Panel(body, title=title, title_align="left", border_style="dim"))

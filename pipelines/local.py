@@ -1,0 +1,129 @@
+"""Runs the training pipeline on this machine: the same definition that the cluster runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from components.artifacts import read_json, write_json
+from components.ingest.sources import snapshot_digest
+from components.push.champion import resolve_champion
+from components.summarize.records import Records
+from components.summarize.summarize import run as summarize
+from pipelines.config import Config
+from pipelines.digests import code_digest, inputs_fingerprint
+from pipelines.output import Output, locked
+from pipelines.steps import Listener, StepRecord, run_pipeline
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        outcome: 'pushed', 'rejected', 'finished' or 'failed'.
+        reason: one line: the gate's reason, or the error of the step that failed.
+        user_error: whether the failure is one that the user can mend.
+        steps: every step that ran or was answered from the cache.
+        records: the run's folder of records.
+        seconds: wall time.
+    """
+
+    outcome: str
+    reason: str
+    user_error: bool
+    steps: list[StepRecord]
+    records: Records
+    seconds: float
+
+
+def run_training(config: Config, output: Output, listener: Listener) -> RunResult:
+    """Takes the data to a pushed model, or to the reason why there is none.
+
+    Args:
+        config: what to run.
+        output: where everything lies.
+        listener: is told of every step.
+
+    Raises:
+        BusyError: another run holds the output folder.
+        DataError: the source does not exist or cannot be read.
+        PublishError: the output folder cannot be written.
+    """
+    start = time.monotonic()
+    with locked(output):
+        arguments, records = _arguments(config, output)
+        # Imported here: loading a pipeline loads kfp.
+        from pipelines.training import training
+
+        try:
+            steps = run_pipeline(
+                training,
+                arguments,
+                pipeline_root=output.artifacts,
+                cache_root=output.cache,
+                logs=records.path / "logs",
+                listener=listener,
+            )
+        except KeyboardInterrupt:
+            # The exit handler goes down with the run, so its work is done here.
+            summarize("CANCELLED", "stopped by Ctrl-C", records.path)
+            raise
+        return _result(steps, records, time.monotonic() - start)
+
+
+def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]:
+    source = snapshot_digest(config.ingest.source)
+    code = code_digest()
+    base_path = Path(config.push.base_path or output.models).resolve()
+    fingerprint = inputs_fingerprint(config, source, code)
+    champion = resolve_champion(base_path, config.push.model_name, fingerprint)
+    records = Records(output.new_records().resolve())
+    arguments = {
+        **config.parameters(),
+        "push_base_path": str(base_path),
+        "source_digest": source,
+        "code_digest": code,
+        "champion": str(champion or ""),
+        "checkpoints": str(output.checkpoints.resolve()),
+        "records": str(records.path),
+        "provenance": {
+            "run": records.path.name,
+            "inputs_fingerprint": fingerprint,
+            "source_digest": source,
+            "code_digest": code,
+            "code_revision": _revision(),
+            "config_digest": config.digest(),
+            "config": config.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "champion": str(champion or ""),
+        },
+    }
+    return arguments, records
+
+
+def _revision() -> str:
+    """The git revision of the code, marked where files differ from it; empty outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return asked.stdout.strip()
+    return ""
+
+
+def _result(steps: list[StepRecord], records: Records, seconds: float) -> RunResult:
+    summary = read_json(records.summary_path) if records.summary_path.is_file() else {}
+    failed = next((step for step in steps if step.state == "failed"), None)
+    outcome = "failed" if failed else summary.get("outcome", "failed")
+    reason = (summary.get("decision") or {}).get("reason", "")
+    if failed:
+        problem = failed.error or f"failed unexpectedly; its output is in {failed.log}"
+        reason = f"{failed.name}: {problem}"
+    result = RunResult(outcome, reason, bool(failed and failed.error), steps, records, seconds)
+    described = [dataclasses.asdict(step) for step in steps]
+    summary |= {"outcome": outcome, "reason": reason, "seconds": seconds, "steps": described}
+    write_json(records.summary_path, summary)
+    return result

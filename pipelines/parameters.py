@@ -1,0 +1,40 @@
+"""The pipeline parameters that belong to a run, beside those that the configuration sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.config import SECTIONS
+
+RUN_PARAMETERS = {
+    "source_digest": "Digest of the source's content; a changed source is read anew.",
+    "code_digest": "Digest of the code; changed code is run anew.",
+    "champion": "Folder of the published version to compare with; empty for none.",
+    "checkpoints": "Folder of the checkpoints that a killed run resumes from.",
+    "records": "Folder of this run's records, where the reports are gathered; empty for none.",
+    "provenance": "What made the model: digests of data, code and config, and the run's name.",
+}
+RUN_DEFAULTS: dict[str, Any] = {
+    "source_digest": "",
+    "code_digest": "",
+    "champion": "",
+    "checkpoints": "checkpoints",
+    "records": "",
+    "provenance": {},
+}
+
+
+def descriptions() -> dict[str, str]:
+    """What every parameter of the pipeline means, for the Kubeflow UI."""
+    described = {
+        f"{section_name}_{field_name}": field.description or ""
+        for section_name, options in SECTIONS.items()
+        for field_name, field in options.model_fields.items()
+    }
+    return {**described, **RUN_PARAMETERS}
+
+
+def section(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one step, without the section's name before theirs."""
+    return {field: parameters[f"{name}_{field}"] for field in SECTIONS[name].model_fields}

@@ -1,0 +1,139 @@
+"""Runs a pipeline and shows it to a person, from the first step to generated text."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from components.artifacts import Figure
+from components.errors import ConfigError, ServingError
+from pipelines.config import Config
+from pipelines.embedded import EmbeddedServer
+from pipelines.face import Face
+from pipelines.local import RunResult, run_training
+from pipelines.output import Output
+from pipelines.steps import StepRecord
+
+PROMPTS = ("The Congress", "Our foreign policy", "")
+HEADLINES = {
+    "bits_per_byte": "bits per byte, held-out text",
+    "yardsticks.xz": "  xz -9e, the same text",
+    "yardsticks.byte_trigram": "  byte trigram",
+    "yardsticks.byte_5gram": "  smoothed byte 5-gram",
+    "distinct_2": "distinct bigrams in samples",
+    "repetition": "repeated 4-grams in samples",
+    "copy_share": "samples that copy training text",
+}
+# By the time the model has been trained, the server's start costs nobody anything.
+_SERVER_STARTS_WITH = ("evaluate", "drift", "gate")
+
+
+def output_of(config: str, output: Path | None) -> Output:
+    """The output folder of a configuration: the one asked for, or `runs/NAME`.
+
+    Raises:
+        ConfigError: the path is a file.
+    """
+    root = output or Path("runs") / Path(config).stem
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"--output expects a folder. Received: the file {root}")
+    return Output(root)
+
+
+def models_of(loaded: Config, config: str, output: Path | None) -> Path:
+    """The folder that holds a configuration's pushed models."""
+    return Path(loaded.push.base_path or output_of(config, output).models).resolve()
+
+
+class _ServingFace(Face):
+    """A face that starts the server in the background once the model has been trained."""
+
+    def __init__(self, base_path: Path | None, model_name: str, log: Path) -> None:
+        super().__init__()
+        self._where = (base_path, model_name, log)
+        self.server: EmbeddedServer | None = None
+
+    def started(self, step: StepRecord) -> None:
+        base_path, model_name, log = self._where
+        if base_path is not None and self.server is None and step.name in _SERVER_STARTS_WITH:
+            self.server = EmbeddedServer(base_path / model_name, model_name, log)
+        super().started(step)
+
+
+def run_and_present(
+    loaded: Config,
+    config: str,
+    profile: str,
+    output_folder: Path | None,
+    *,
+    serve: bool,
+    prompts: Sequence[str],
+) -> RunResult:
+    """Runs the pipeline, sums it up, and has the pushed model generate text.
+
+    Raises:
+        LoomlineError: the run could not start, or the pushed model could not be served.
+    """
+    output = output_of(config, output_folder)
+    base_path = models_of(loaded, config, output_folder)
+    face = _ServingFace(
+        base_path if serve else None, loaded.push.model_name, output.root / "server.log"
+    )
+    face.headline(f"loomline run {config} · {profile} · {output.root}")
+    with _stopping(face):
+        result = run_training(loaded, output, face)
+        _sum_up(face, result)
+        if serve and result.outcome == "pushed":
+            _generate(face, result, prompts or PROMPTS, loaded.push.model_name)
+    return result
+
+
+@contextlib.contextmanager
+def _stopping(face: _ServingFace) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if face.server is not None:
+            face.server.stop()
+
+
+def _sum_up(face: Face, result: RunResult) -> None:
+    cached = sum(step.cached for step in result.steps)
+    face.headline(
+        f"{result.outcome} in {result.seconds:.1f} s, {cached} of {len(result.steps)} steps cached"
+    )
+    if result.reason:
+        face.say(f"  {result.reason}")
+    evaluation = result.records.evaluation()
+    if evaluation.json_path.is_file():
+        figures = evaluation.figures()
+        face.figures([(HEADLINES[n], _shown(figures[n])) for n in HEADLINES if n in figures])
+    pages = [page.name for page in result.records.pages()]
+    if pages:
+        face.pages(result.records.path, pages)
+
+
+def _shown(figure: Figure) -> str:
+    interval = ""
+    if figure.low is not None and figure.high is not None:
+        interval = f"  [{figure.low:.3f}, {figure.high:.3f}]"
+    return f"{figure.value:.3f}{interval}"
+
+
+def _generate(face: _ServingFace, result: RunResult, prompts: Sequence[str], model: str) -> None:
+    from serving.client import Client, ClientError
+
+    pushed = result.records.pushed()
+    if pushed is None or face.server is None:
+        raise ServingError("the run was pushed but left no record of the version")
+    try:
+        with Client(face.server.address(), model=model) as client:
+            client.wait_until_available(version=pushed["version"], timeout=120)
+            texts = client.generate(list(prompts), max_new_tokens=64, temperature=0.8, seed=1)
+    except ClientError as error:
+        raise ServingError(str(error)) from None
+    face.headline(f"version {pushed['version']} of {model} says, over gRPC")
+    for prompt, text in zip(prompts, texts, strict=True):
+        face.sample(prompt, text.text, prompt or "(no prompt)")
+    face.say('  serve it: loomline serve      ask it: loomline generate "The Congress"')

@@ -1,0 +1,201 @@
+"""Runs the steps of a pipeline with kfp.local and reports each one as it goes.
+
+kfp.local offers no hooks: it prints a step's output and logs what it does. Two of its functions
+are replaced for the length of a run, one that executes a task and one that starts its process, so
+that a step's output goes to a log file, its progress to the screen, and its process ends when the
+run does. kfp is pinned to one version for this reason; tests run the real thing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.errors import ERROR_PREFIX
+
+PROGRESS_PREFIX = "progress: "
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclasses.dataclass
+class StepRecord:
+    """How one step went. `note` is the last thing it said of its progress."""
+
+    name: str
+    seconds: float = 0.0
+    state: str = "running"
+    cached: bool = True
+    note: str = ""
+    error: str = ""
+    log: str = ""
+    outputs: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Listener(Protocol):
+    """What wants to know how the steps go."""
+
+    def started(self, step: StepRecord) -> None:
+        """A step begins, or its cached outputs are looked up."""
+
+    def progressed(self, step: StepRecord) -> None:
+        """The step has a new note."""
+
+    def finished(self, step: StepRecord) -> None:
+        """The step has ended; its record is complete."""
+
+
+def end_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent dies; for `preexec_fn`."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run_pipeline(
+    pipeline: Callable[..., Any],
+    arguments: dict[str, Any],
+    *,
+    pipeline_root: Path,
+    cache_root: Path,
+    logs: Path,
+    listener: Listener,
+) -> list[StepRecord]:
+    """Runs a compiled pipeline in subprocesses of this machine.
+
+    Args:
+        pipeline: a function decorated with `dsl.pipeline`.
+        arguments: its parameters.
+        pipeline_root: folder of the steps' artifacts.
+        cache_root: folder of the cache; a step whose parameters and inputs are known is not run.
+        logs: folder that gets one file of output per step.
+        listener: is told of every step.
+
+    Returns:
+        The steps in the order in which they ran; any of them may have failed.
+    """
+    from kfp import local
+
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(pipeline_root),
+        raise_on_error=False,
+        enable_caching=True,
+        cache_root=str(cache_root),
+    )
+    logs.mkdir(parents=True, exist_ok=True)
+    # Each step leaves a temporary folder of its own behind; they all go with this one.
+    with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
+        recorder = _Recorder(logs, scratch, listener)
+        with recorder.installed(), _quiet():
+            pipeline(**arguments)
+    return recorder.steps
+
+
+class _Recorder:
+    def __init__(self, logs: Path, scratch: str, listener: Listener) -> None:
+        self.logs = logs
+        self.scratch = scratch
+        self.listener = listener
+        self.steps: list[StepRecord] = []
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        from kfp.local import subprocess_task_handler
+        from kfp.local.orchestrator import task_executor
+
+        execute = task_executor.execute_single_task
+        launch = subprocess_task_handler.run_local_subprocess
+        task_executor.execute_single_task = lambda **task: self._execute(execute, task)
+        subprocess_task_handler.run_local_subprocess = self._launch
+        try:
+            yield
+        finally:
+            task_executor.execute_single_task = execute
+            subprocess_task_handler.run_local_subprocess = launch
+
+    def _execute(self, execute: Callable[..., Any], task: dict[str, Any]) -> Any:
+        step = StepRecord(task["task_name"])
+        self.steps.append(step)
+        self.listener.started(step)
+        start = time.monotonic()
+        try:
+            outputs, status = execute(**task)
+        except BaseException:
+            step.state = "stopped"
+            raise
+        finally:
+            step.seconds = time.monotonic() - start
+        step.state = "succeeded" if status.name == "SUCCESS" else "failed"
+        step.outputs = {name: value.uri for name, value in outputs.items() if hasattr(value, "uri")}
+        self.listener.finished(step)
+        return outputs, status
+
+    def _launch(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        step = self.steps[-1]
+        step.cached = False
+        log = self.logs / f"{step.name}.log"
+        step.log = str(log)
+        # Without exec the shell would stand between the run and the step, and killing the run
+        # would leave the step alive.
+        command = [
+            part.replace("_KFP_RUNTIME=true ", "_KFP_RUNTIME=true exec ", 1) if index == 2 else part
+            for index, part in enumerate(full_command)
+        ]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env={
+                **os.environ,
+                "TMPDIR": self.scratch,
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+                **(env_vars or {}),
+            },
+            preexec_fn=end_with_parent,
+        )
+        assert process.stdout is not None
+        try:
+            with log.open("a", encoding="utf-8") as stream:
+                for line in process.stdout:
+                    stream.write(line)
+                    stream.flush()
+                    self._heard(step, line.rstrip("\n"))
+            return process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+
+    def _heard(self, step: StepRecord, line: str) -> None:
+        if line.startswith(PROGRESS_PREFIX):
+            step.note = line.removeprefix(PROGRESS_PREFIX)
+            self.listener.progressed(step)
+        elif line.startswith(ERROR_PREFIX):
+            step.error = line.removeprefix(ERROR_PREFIX)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences kfp's own account of the run, which the listener replaces."""
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        sys.stdout.flush()

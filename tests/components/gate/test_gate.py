@@ -1,0 +1,243 @@
+"""The gate approves exactly what the policy allows, and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.artifacts import Figure, Model
+from components.errors import AlteredModelError, DataError, ModelError
+from components.gate.gate import run
+from components.gate.options import GateOptions
+
+Make = Callable[[], Any]
+BITS = "evaluation.bits_per_byte"
+GOOD = {"bits_per_byte": Figure(1.9, 1.85, 1.95, 120, "bits/byte", "lower", "bits per byte")}
+
+
+def _rule(**keys: Any) -> dict[str, Any]:
+    return {"metric": BITS, **keys}
+
+
+@pytest.mark.parametrize(
+    ("rule", "figure", "approved", "reason"),
+    [
+        (_rule(at_most=1.95), Figure(1.9, 1.85, 1.95), True, "1.9 (up to 1.95) is at most 1.95"),
+        (_rule(at_most=1.92), Figure(1.9, 1.85, 1.95), False, "1.9 (up to 1.95) is above 1.92"),
+        (_rule(at_most=1.9), Figure(1.9), True, "1.9 is at most 1.9"),
+        (_rule(at_most=1.8), Figure(1.9), False, "1.9 is above 1.8"),
+        (_rule(at_most=1.8, tolerance=0.2), Figure(1.9), True, "tolerance 0.2"),
+        (_rule(at_least=1.85), Figure(1.9, 1.85, 1.95), True, "(down to 1.85) is at least 1.85"),
+        (_rule(at_least=1.88), Figure(1.9, 1.85, 1.95), False, "(down to 1.85) is below 1.88"),
+        (_rule(at_least=2, tolerance=0.2), Figure(1.9), True, "at least 2, tolerance 0.2"),
+        (_rule(at_most=9), Figure(math.nan), False, "not a number"),
+        (_rule(at_most=9), Figure(1.0, 0.5, math.inf), False, "not a number"),
+        (_rule(at_most=math.inf), Figure(1.0), False, "not a number"),
+        (_rule(at_most=9, min_samples=64), Figure(1.0, samples=63), False, "not enough data: 63"),
+        (_rule(at_most=9, min_samples=64), Figure(1.0, samples=64), True, "at most 9"),
+        (_rule(at_most="evaluation.gone"), Figure(1.0), False, "the bound was not measured"),
+    ],
+)
+def test_a_rule_is_held_against_the_unfavourable_end(
+    bench: Make, rule: dict[str, Any], figure: Figure, approved: bool, reason: str
+) -> None:
+    judge = bench()
+    assert judge.judge([rule], {"bits_per_byte": figure}) is approved
+    (entry,) = judge.decision["rules"]
+    assert entry["verdict"] == ("pass" if approved else "fail")
+    assert reason in entry["reason"]
+
+
+def test_a_figure_can_be_the_bound_of_another(bench: Make) -> None:
+    judge = bench()
+    rules = [_rule(at_most="evaluation.yardsticks.xz"), _rule(at_most="drift.data.drift_share")]
+    figures = {**GOOD, "yardsticks.xz": Figure(2.0)}
+    assert not judge.judge(rules, figures, {"data.drift_share": Figure(0.5)})
+    verdicts = [(rule["verdict"], rule["bound"]) for rule in judge.decision["rules"]]
+    assert verdicts == [("pass", 2.0), ("fail", 0.5)]
+
+
+def test_a_missing_figure_fails_and_the_likely_name_is_told(bench: Make) -> None:
+    judge = bench()
+    assert not judge.judge([{"metric": "evaluation.bits_per_bite", "at_most": 9}], GOOD)
+    assert "the closest name is evaluation.bits_per_byte" in judge.decision["reason"]
+
+
+def test_warnings_never_block(bench: Make) -> None:
+    judge = bench()
+    rules = [_rule(at_most=2), _rule(at_most=1, severity="warn"), _rule(at_least=0)]
+    assert judge.judge(rules, GOOD)
+    assert [rule["verdict"] for rule in judge.decision["rules"]] == ["pass", "warn", "pass"]
+    assert judge.decision["reason"].startswith("approved: 2 of 3 rules pass; warning: evaluation.")
+
+
+def test_the_decision_records_everything_in_one_place(bench: Make) -> None:
+    judge = bench()
+    assert not judge.judge([_rule(at_most=1.9, min_samples=10), _rule(at_most=1.8)], GOOD)
+    decision = judge.decision
+    expected = {
+        "metric": BITS, "at_most": 1.9, "at_least": None, "tolerance": 0.0, "min_samples": 10,
+        "severity": "block", "value": 1.9, "low": 1.85, "high": 1.95, "samples": 120,
+        "bound": 1.9, "verdict": "fail", "reason": "1.9 (up to 1.95) is above 1.9",
+    }  # fmt: skip
+    assert decision["rules"][0] == expected
+    assert decision["approved"] is False
+    assert decision["approval"] == "auto"
+    assert decision["reason"] == f"rejected: {BITS}: 1.9 (up to 1.95) is above 1.9; and 1 more"
+    assert decision["model_digest"] == Model(judge.root / "model").digest()
+    assert decision["champion_version"] is None
+    assert decision["created"].endswith("+00:00")
+    assert len(decision["policy_digest"]) == 64
+
+
+def test_another_policy_has_another_digest(bench: Make) -> None:
+    judge, digests = bench(), set()
+    for bound in (2.0, 2.0, 3.0):
+        judge.judge([_rule(at_most=bound)], GOOD)
+        digests.add(judge.decision["policy_digest"])
+    assert len(digests) == 2
+
+
+CHAMPION = [_rule(at_most="champion", tolerance=0.02)]
+
+
+def test_without_a_champion_there_is_nothing_to_beat(bench: Make) -> None:
+    judge = bench()
+    assert judge.judge(CHAMPION, GOOD)
+    assert judge.decision["rules"][0]["reason"] == "no version is served yet"
+
+
+@pytest.mark.parametrize(("worse", "approved"), [(-5.0, True), (0.5, True), (5.0, False)])
+def test_the_same_texts_are_compared_text_by_text(
+    bench: Make, worse: float, approved: bool
+) -> None:
+    judge, texts = bench(), random.Random(0)
+    # Texts differ far more among themselves than the models do on any one of them.
+    before = [texts.uniform(50, 250) for _ in range(200)]
+    champion = judge.champion({"bits_per_byte": Figure(1.9, 1.8, 2.0)}, before)
+    after = [nll + worse + texts.uniform(-1, 1) for nll in before]
+    assert judge.judge(CHAMPION, GOOD, champion=champion, scores=after) is approved
+    decision = judge.decision
+    assert decision["champion_version"] == 3
+    assert "on the same texts" in decision["rules"][0]["reason"]
+    difference = worse / math.log(2) / 100
+    assert f"{difference:+.2f}"[:3] in decision["rules"][0]["reason"]
+
+
+def test_other_texts_are_not_comparable(bench: Make) -> None:
+    judge = bench()
+    champion = judge.champion(GOOD, (100.0, 120.0), eval_digest="older texts")
+    assert not judge.judge(CHAMPION, GOOD, champion=champion)
+    assert "not comparable" in judge.decision["rules"][0]["reason"]
+
+
+def test_figures_measured_anew_are_comparable(bench: Make) -> None:
+    judge = bench()
+    champion = judge.champion({"bits_per_byte": Figure(0.5)}, eval_digest="older texts")
+    anew = {"version": 3, "model_digest": "other"}
+    for bits, approved in ((2.0, True), (1.9, False)):
+        figures = {"bits_per_byte": dataclasses.asdict(Figure(bits))}
+        told = {**anew, "figures": figures}
+        options = GateOptions.model_validate({"rules": CHAMPION})
+        judge.judge(CHAMPION, GOOD, champion=champion)
+        path = judge.root / "evaluation" / "evaluation.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "champion": told}))
+        folders = [judge.root / name for name in ("model", "evaluation", "drift", "decision")]
+        assert run(*folders[:3], options, champion, folders[3]) is approved
+        assert judge.decision["rules"][0]["bound"] == bits
+
+
+def test_a_champion_without_the_figure_fails_the_rule(bench: Make) -> None:
+    judge = bench()
+    champion = judge.champion({"distinct_2": Figure(0.5)}, (100.0, 120.0))
+    assert not judge.judge(CHAMPION, GOOD, champion=champion)
+    assert "version 3 has no such figure" in judge.decision["rules"][0]["reason"]
+
+
+def test_a_champion_without_its_evaluation_fails_the_rule(bench: Make, tmp_path: Path) -> None:
+    judge = bench()
+    assert not judge.judge(CHAMPION, GOOD, champion=tmp_path / "models" / "text" / "9")
+    assert "not measured on these texts" in judge.decision["rules"][0]["reason"]
+    assert judge.decision["champion_version"] == 9
+
+
+def test_an_evaluation_of_another_model_is_refused(bench: Make) -> None:
+    with pytest.raises(AlteredModelError, match="evaluate the model again"):
+        bench().judge([_rule(at_most=9)], GOOD, model_digest="f" * 64)
+
+
+@pytest.mark.parametrize(
+    ("missing", "error"),
+    [("model", ModelError), ("evaluation", DataError), ("drift", DataError)],
+)
+def test_missing_evidence_stops_the_gate(
+    bench: Make, missing: str, error: type[Exception], tmp_path: Path
+) -> None:
+    judge = bench()
+    judge.judge([_rule(at_most=9)], GOOD)
+    (tmp_path / missing).rename(tmp_path / "away")
+    folders = [tmp_path / name for name in ("model", "evaluation", "drift")]
+    options = GateOptions.model_validate({"rules": [_rule(at_most=9)]})
+    with pytest.raises(error):
+        run(*folders, options, None, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_page_says_the_verdict_first_and_every_rule(bench: Make) -> None:
+    judge = bench()
+    rules = [_rule(at_most=1.8), _rule(at_most=2), {"metric": "evaluation.<b>", "at_most": 1}]
+    judge.judge(rules, GOOD)
+    html = judge.html
+    assert html.index("Rejected") < html.index("1.9 (up to 1.95) is above 1.8")
+    assert html.count("<code>evaluation.bits_per_byte</code>") == 3
+    assert "<b>" not in html.partition("</header>")[2]
+    assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def _expected(rule: dict[str, Any], figures: dict[str, Figure]) -> bool:
+    """The policy's meaning, spelled out once more."""
+    figure = figures.get(rule["metric"].removeprefix("evaluation."))
+    if figure is None or math.isnan(figure.value) or figure.samples < rule.get("min_samples", 0):
+        return False
+    name = "at_most" if "at_most" in rule else "at_least"
+    bound = rule[name]
+    if isinstance(bound, str):
+        other = figures.get(bound.removeprefix("evaluation."))
+        if other is None or math.isnan(other.value):
+            return False
+        bound = other.value
+    slack = rule.get("tolerance", 0.0)
+    if name == "at_most":
+        return (figure.value if figure.high is None else figure.high) <= bound + slack
+    return (figure.value if figure.low is None else figure.low) >= bound - slack
+
+
+def test_random_policies_are_decided_as_spelled_out() -> None:
+    from components.gate.options import Rule
+    from components.gate.rules import judge
+
+    chance, seen = random.Random(3), set()
+    for _ in range(3000):
+        figures = {}
+        for name in "abc":
+            value = chance.choice([0.0, 1.0, 2.0, math.nan])
+            spread = chance.choice([None, 0.5])
+            bounds = (None, None) if spread is None else (value - spread, value + spread)
+            if not (math.isnan(value) and spread):
+                figures[name] = Figure(value, *bounds, samples=chance.randint(0, 4))
+        rule: dict[str, Any] = {"metric": f"evaluation.{chance.choice('abcd')}"}
+        bound = chance.choice([0, 1, 1.5, 2, "evaluation.a", "evaluation.b", "evaluation.e"])
+        rule[chance.choice(["at_most", "at_least"])] = bound
+        rule |= chance.choice([{}, {"tolerance": 0.5}, {"min_samples": 2}])
+        named = {f"evaluation.{name}": figure for name, figure in figures.items()}
+        verdict = judge(Rule.model_validate(rule), named, None).verdict
+        assert (verdict == "pass") is _expected(rule, figures), (rule, figures)
+        seen.add(verdict)
+    assert seen == {"pass", "fail"}

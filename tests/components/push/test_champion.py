@@ -1,0 +1,58 @@
+"""Which version a new model has to beat."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.push.champion import resolve_champion
+
+Make = Callable[..., Any]
+
+
+def test_nothing_published_means_no_champion(tmp_path: Path) -> None:
+    assert resolve_champion(tmp_path / "models", "text", "f") is None
+
+
+def test_the_newest_version_is_the_champion(candidate: Make, tmp_path: Path) -> None:
+    for name in "ab":
+        candidate(name).push(tmp_path, inputs_fingerprint=name)
+    assert resolve_champion(tmp_path, "text", "c") == tmp_path / "text" / "2"
+    assert resolve_champion(tmp_path, "text", "a") == tmp_path / "text" / "2"
+
+
+def test_a_repeated_run_meets_the_champion_it_first_met(candidate: Make, tmp_path: Path) -> None:
+    first = candidate("a").push(tmp_path, inputs_fingerprint="a", champion="")
+    assert resolve_champion(tmp_path, "text", "a") is None
+    candidate("b").push(tmp_path, inputs_fingerprint="b", champion=str(first.path))
+    assert resolve_champion(tmp_path, "text", "b") == first.path
+    shutil.rmtree(first.path)
+    assert resolve_champion(tmp_path, "text", "b") is None
+
+
+def test_a_moved_folder_still_knows_its_champion(candidate: Make, tmp_path: Path) -> None:
+    first = candidate("a").push(tmp_path / "old", inputs_fingerprint="a", champion="")
+    candidate("b").push(tmp_path / "old", inputs_fingerprint="b", champion=str(first.path))
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert resolve_champion(tmp_path / "new", "text", "b") == tmp_path / "new" / "text" / "1"
+
+
+def test_a_version_published_by_other_means_is_a_champion_too(tmp_path: Path) -> None:
+    (tmp_path / "text" / "5").mkdir(parents=True)
+    (tmp_path / "text" / "5" / "saved_model.pb").write_bytes(b"")
+    assert resolve_champion(tmp_path, "text", "") == tmp_path / "text" / "5"
+
+
+def test_finding_the_champion_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, components.push.champion, components.push.push;"
+        "print([n for n in ('tensorflow','numpy','pyarrow','kfp') if n in sys.modules])"
+    )
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

@@ -1,0 +1,93 @@
+"""The compiled pipeline is what the configuration and the Kubeflow UI expect."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.compilation import compile_training
+from pipelines.config import SECTIONS, load_config
+from pipelines.parameters import RUN_DEFAULTS, RUN_PARAMETERS, descriptions
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "text-quick.yaml"
+REFRESH = (
+    "the compiled pipeline differs from tests/golden/text-quick.yaml; if that is meant: "
+    "loomline compile text --to tests/golden/text-quick.yaml"
+)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compiled") / "text.yaml"
+    compile_training(load_config("text"), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def spec(compiled: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(compiled.read_text("utf-8"))
+    return loaded
+
+
+def comparable(path: Path) -> str:
+    """Without the SDK's version, and without kfp's head comment, whose order varies."""
+    text = re.sub(r"(?m)^#.*\n", "", path.read_text("utf-8"))
+    return re.sub(r"sdkVersion: .*", "", text)
+
+
+def test_the_compiled_pipeline_is_the_golden_one(compiled: Path) -> None:
+    assert comparable(compiled) == comparable(GOLDEN), REFRESH
+
+
+def test_every_parameter_is_described(spec: dict[str, Any]) -> None:
+    steps = [c for c in spec["components"].values() if "executorLabel" in c]
+    assert len(steps) == 9
+    for component in [spec["root"], *steps]:
+        for name, parameter in component["inputDefinitions"].get("parameters", {}).items():
+            assert parameter.get("description"), name
+
+
+def test_defaults_come_from_the_configuration(spec: dict[str, Any]) -> None:
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    expected = {**load_config("text").parameters(), **RUN_DEFAULTS}
+    assert set(parameters) == set(expected) == set(descriptions())
+    for name, value in expected.items():
+        assert parameters[name]["defaultValue"] == value, name
+
+
+@pytest.mark.parametrize("step", SECTIONS)
+def test_a_steps_interface_has_exactly_the_steps_options(step: str, spec: dict[str, Any]) -> None:
+    component = spec["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
+    of_the_run = {"source_digest", "code_digest", "champion", "checkpoints"}
+    of_the_run |= {"records", "provenance"}
+    assert set(component) - of_the_run == set(SECTIONS[step].model_fields)
+    assert of_the_run == set(RUN_PARAMETERS)
+
+
+def test_gate_push_and_summary_are_never_cached(spec: dict[str, Any]) -> None:
+    def tasks(dag: dict[str, Any]) -> dict[str, bool]:
+        found = {}
+        for task in dag["dag"]["tasks"].values():
+            name = task["componentRef"]["name"]
+            component = spec["components"][name]
+            if "dag" in component:
+                found |= tasks(component)
+            else:
+                found[name] = bool(task["cachingOptions"].get("enableCache"))
+        return found
+
+    cached = tasks(spec["root"])
+    assert len(cached) == 9
+    uncached = {"comp-gate", "comp-push", "comp-summarize"}
+    assert {name for name, hit in cached.items() if not hit} == uncached
+
+
+def test_the_image_can_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pinned.yaml"
+    pinned = "example/loomline-python@sha256:" + "0" * 64
+    compile_training(load_config("text"), path, pinned)
+    images = re.findall(r"image: (.*)", path.read_text("utf-8"))
+    assert len(images) == 9
+    assert set(images) == {pinned}
