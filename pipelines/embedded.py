@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from components.errors import ServingError
-from pipelines.steps import end_with_parent
+from pipelines.processes import end_with_parent
 
 ADDRESS_PREFIX = "Serving on "
 

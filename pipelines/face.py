@@ -18,6 +18,7 @@ from rich.text import Text
 from pipelines.steps import StepRecord
 
 QUIET_SECONDS = 15.0
+PLAIN_WIDTH = 110
 
 
 class Face:
@@ -25,7 +26,9 @@ class Face:
 
     def __init__(self, console: Console | None = None) -> None:
         # kfp's output is redirected while it runs, so the stream is taken now.
-        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.console = console or Console(file=sys.stdout, highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = PLAIN_WIDTH
         self._live: Live | None = None
         self._said = 0.0
         self._began = time.monotonic()
@@ -41,7 +44,7 @@ class Face:
             self._live.update(self._running(step))
         elif time.monotonic() - self._said >= QUIET_SECONDS:
             self._said = time.monotonic()
-            self.console.print(f"  … {step.name:<10} {escape(step.note)}")
+            self._line(f"  … {step.name:<10} {escape(step.note)}")
 
     def finished(self, step: StepRecord) -> None:
         if self._live is not None:
@@ -50,7 +53,10 @@ class Face:
         mark = "[green]✓[/]" if step.state == "succeeded" else "[red]✗[/]"
         spent = "[dim] cached[/]" if step.cached else f"{step.seconds:6.1f}s"
         note = escape(step.error or step.note)
-        self.console.print(f"  {mark} {step.name:<10} {spent}  [dim]{note}[/]")
+        self._line(f"  {mark} {step.name:<10} {spent}  [dim]{note}[/]")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, no_wrap=True, overflow="ellipsis")
 
     def _running(self, step: StepRecord) -> Spinner:
         spent = time.monotonic() - self._began
@@ -61,7 +67,8 @@ class Face:
         self.console.print(f"\n[bold]{escape(text)}[/]")
 
     def say(self, text: str) -> None:
-        self.console.print(escape(text))
+        """Plain text; lines are not broken, so that paths and commands can be copied."""
+        self.console.print(escape(text), soft_wrap=True)
 
     def figures(self, rows: Sequence[tuple[str, str]]) -> None:
         """A small table of names and values."""
@@ -72,9 +79,9 @@ class Face:
 
     def pages(self, folder: Path, names: Sequence[str]) -> None:
         """Where the reports lie."""
-        self.console.print(f"  reports in {folder}:")
+        self.say(f"  reports in {folder}:")
         for name in names:
-            self.console.print(f"    {name}")
+            self.say(f"    {name}")
 
     def sample(self, prompt: str, text: str, title: str) -> None:
         """A generated text after its prompt."""

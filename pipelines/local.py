@@ -19,6 +19,16 @@ from pipelines.digests import code_digest, inputs_fingerprint
 from pipelines.output import Output, locked
 from pipelines.steps import Listener, StepRecord, run_pipeline
 
+# What each step imports that takes seconds; see `pipelines.warm`.
+STEP_IMPORTS = {
+    "ingest": ("pyarrow.parquet",),
+    "validate": ("great_expectations",),
+    "transform": ("tensorflow_transform.beam",),
+    "train": ("keras",),
+    "evaluate": ("tensorflow",),
+    "drift": ("evidently",),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
@@ -68,6 +78,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
                 cache_root=output.cache,
                 logs=records.path / "logs",
                 listener=listener,
+                imports=STEP_IMPORTS,
             )
         except KeyboardInterrupt:
             # The exit handler goes down with the run, so its work is done here.

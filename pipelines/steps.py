@@ -9,35 +9,37 @@ run does. kfp is pinned to one version for this reason; tests run the real thing
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import io
 import logging
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from components.errors import ERROR_PREFIX
+from pipelines.processes import Launcher
+from pipelines.warm import READY
 
 PROGRESS_PREFIX = "progress: "
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass
 class StepRecord:
-    """How one step went. `note` is the last thing it said of its progress."""
+    """How one step went.
+
+    `waited` is the part of `seconds` in which its early process was still importing; `note` is
+    the last thing that the step said of its progress.
+    """
 
     name: str
     seconds: float = 0.0
     state: str = "running"
     cached: bool = True
+    waited: float = 0.0
     note: str = ""
     error: str = ""
     log: str = ""
@@ -57,11 +59,6 @@ class Listener(Protocol):
         """The step has ended; its record is complete."""
 
 
-def end_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent dies; for `preexec_fn`."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def run_pipeline(
     pipeline: Callable[..., Any],
     arguments: dict[str, Any],
@@ -70,6 +67,7 @@ def run_pipeline(
     cache_root: Path,
     logs: Path,
     listener: Listener,
+    imports: Mapping[str, Sequence[str]] | None = None,
 ) -> list[StepRecord]:
     """Runs a compiled pipeline in subprocesses of this machine.
 
@@ -80,6 +78,8 @@ def run_pipeline(
         cache_root: folder of the cache; a step whose parameters and inputs are known is not run.
         logs: folder that gets one file of output per step.
         listener: is told of every step.
+        imports: steps in the order in which they run, each with the modules that its process
+            imports while the step before it runs.
 
     Returns:
         The steps in the order in which they ran; any of them may have failed.
@@ -96,16 +96,15 @@ def run_pipeline(
     logs.mkdir(parents=True, exist_ok=True)
     # Each step leaves a temporary folder of its own behind; they all go with this one.
     with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
-        recorder = _Recorder(logs, scratch, listener)
+        recorder = _Recorder(Launcher(logs, scratch, imports or {}), listener)
         with recorder.installed(), _quiet():
             pipeline(**arguments)
     return recorder.steps
 
 
 class _Recorder:
-    def __init__(self, logs: Path, scratch: str, listener: Listener) -> None:
-        self.logs = logs
-        self.scratch = scratch
+    def __init__(self, launcher: Launcher, listener: Listener) -> None:
+        self.launcher = launcher
         self.listener = listener
         self.steps: list[StepRecord] = []
 
@@ -123,6 +122,7 @@ class _Recorder:
         finally:
             task_executor.execute_single_task = execute
             subprocess_task_handler.run_local_subprocess = launch
+            self.launcher.stop()
 
     def _execute(self, execute: Callable[..., Any], task: dict[str, Any]) -> Any:
         step = StepRecord(task["task_name"])
@@ -144,41 +144,23 @@ class _Recorder:
     def _launch(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
         step = self.steps[-1]
         step.cached = False
-        log = self.logs / f"{step.name}.log"
+        log = self.launcher.log(step.name)
         step.log = str(log)
-        # Without exec the shell would stand between the run and the step, and killing the run
-        # would leave the step alive.
-        command = [
-            part.replace("_KFP_RUNTIME=true ", "_KFP_RUNTIME=true exec ", 1) if index == 2 else part
-            for index, part in enumerate(full_command)
-        ]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            env={
-                **os.environ,
-                "TMPDIR": self.scratch,
-                "TF_CPP_MIN_LOG_LEVEL": "2",
-                **(env_vars or {}),
-            },
-            preexec_fn=end_with_parent,
-        )
+        process = self.launcher.start(step.name, full_command, env_vars or {})
+        began = time.monotonic()
         assert process.stdout is not None
-        try:
-            with log.open("a", encoding="utf-8") as stream:
+        with process, log.open("a", encoding="utf-8") as stream:
+            try:
                 for line in process.stdout:
+                    if line.rstrip() == READY:
+                        step.waited = time.monotonic() - began
                     stream.write(line)
                     stream.flush()
                     self._heard(step, line.rstrip("\n"))
-            return process.wait()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
+                return process.wait()
+            except BaseException:
+                process.kill()
+                raise
 
     def _heard(self, step: StepRecord, line: str) -> None:
         if line.startswith(PROGRESS_PREFIX):

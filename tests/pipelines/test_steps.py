@@ -1,5 +1,6 @@
 """Steps run as real subprocesses of kfp.local, are cached, and are told of as they go."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,7 +72,12 @@ class Heard:
         self.events.append(("finished", step.name))
 
 
-def run(folder: Path, name: str, heard: Heard | None = None) -> dict[str, StepRecord]:
+def run(
+    folder: Path,
+    name: str,
+    heard: Heard | None = None,
+    imports: dict[str, tuple[str, ...]] | None = None,
+) -> dict[str, StepRecord]:
     steps = run_pipeline(
         greeting,
         {"name": name, "target": str(folder / "shout"), "ended": str(folder / "ended")},
@@ -79,6 +85,7 @@ def run(folder: Path, name: str, heard: Heard | None = None) -> dict[str, StepRe
         cache_root=folder / "cache",
         logs=folder / f"logs-{name}",
         listener=heard or Heard(),
+        imports=imports,
     )
     return {step.name: step for step in steps}
 
@@ -97,6 +104,25 @@ def test_a_run_is_reported_cached_and_repeated(tmp_path: Path) -> None:
     assert again["greet"].cached
     assert not again["shout"].cached
     assert (tmp_path / "shout").read_text() == "HELLO YOU"
+
+
+def test_a_step_may_import_before_its_turn(tmp_path: Path) -> None:
+    steps = run(tmp_path, "you", imports={"greet": (), "shout": ("wave",)})
+    assert (tmp_path / "shout").read_text() == "HELLO YOU"
+    assert steps["shout"].waited > 0
+    assert steps["greet"].waited == 0
+
+
+def test_an_import_that_fails_early_does_not_stop_the_step(tmp_path: Path) -> None:
+    run(tmp_path, "you", imports={"greet": (), "shout": ("no_such_module",)})
+    assert (tmp_path / "shout").read_text() == "HELLO YOU"
+
+
+def test_no_early_process_outlives_the_run(tmp_path: Path) -> None:
+    run(tmp_path, "stranger", imports={"greet": (), "shout": ("wave",)})
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            assert str(tmp_path) not in process.read_text("utf-8", "replace")
 
 
 def test_a_condition_that_is_false_skips_its_steps(tmp_path: Path) -> None:
