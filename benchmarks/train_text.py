@@ -124,7 +124,8 @@ def work(width: int, folder: Path, total: int) -> None:
         weight_decay=DECAY,
         clip_norm=CLIP,
     )
-    learner = Learner(Decoder(VOCABULARY, CONTEXT, LAYERS, width, HEADS), options)
+    model = Decoder(VOCABULARY, CONTEXT, LAYERS, width, HEADS)
+    learner = Learner(model, options, optimizer="adamw")  # as the peer
     np.savez(folder / "weights.npz", **learner.model.numpy_weights())  # type: ignore[arg-type]
     batches = iter(np.load(folder / "windows.npy").reshape(-1, BATCH, CONTEXT + 1))
     for line in sys.stdin:

@@ -336,7 +336,7 @@ class Evaluation(_Report):
     Keys of the JSON: `figures` (name -> Figure; yardsticks are named `yardsticks.NAME`),
     `model_digest`, `eval_digest`, `champion` (null, or `version`, `model_digest`, `figures`).
     Samples have `prompt`, `text`, `num_tokens`, `logprob`, `seed`; scores have `example_id`,
-    `nll` (nats), `num_tokens`, `num_bytes`.
+    `document_id`, `nll` (nats), `num_tokens`, `num_bytes`.
     """
 
     _name = "evaluation"

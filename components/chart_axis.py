@@ -42,10 +42,18 @@ class Axis:
                 inside = [tick for tick in found if self.low <= math.log10(tick) <= self.high]
                 if len(inside) >= 3:
                     break
-            return inside
-        raw = (self.high - self.low) / 5
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(index * step, 12) for index in range(first, last + 1)]
+            if len(inside) >= 2:
+                return inside
+            # Less than one of those steps wide: named like a linear axis.
+            return _round_steps(10.0**self.low, 10.0**self.high)
+        return _round_steps(self.low, self.high)
+
+
+def _round_steps(low: float, high: float) -> list[float]:
+    """About five multiples of 1, 2 or 5 times a power of ten from `low` to `high`."""
+    raw = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]

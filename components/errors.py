@@ -18,10 +18,12 @@ Every message is one line: what was expected, what was received, what to do.
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import Iterator
 
 USER_ERROR_EXIT_CODE = 2
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 ERROR_PREFIX = "error: "
 
 
@@ -73,11 +75,19 @@ class BusyError(LoomlineError):
 def one_line_errors() -> Iterator[None]:
     """Ends the process with one line and exit code 2 where the user can mend the cause.
 
-    Anything else keeps its traceback: it is a defect of ours.
+    That is a LoomlineError, or a disk that is full or refuses to be written. Anything else keeps
+    its traceback: it is a defect of ours.
     """
     try:
         yield
     except LoomlineError as error:
         message = " ".join(str(error).split())
-        print(f"{ERROR_PREFIX}{message}", file=sys.stderr, flush=True)
-        raise SystemExit(USER_ERROR_EXIT_CODE) from None
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        message = f"expected a disk that can be written{where}. Received: {error.strerror}"
+    else:
+        return
+    print(f"{ERROR_PREFIX}{message}", file=sys.stderr, flush=True)
+    raise SystemExit(USER_ERROR_EXIT_CODE)

@@ -49,6 +49,7 @@ Status = Literal["pass", "warn", "fail", "info", ""]
 Block = str | Markup
 Cell = str | int | float | Markup | None
 
+_NARROW = 3  # Columns that fit a phone side by side.
 _WORDS: dict[Status, str] = {
     "pass": "pass",
     "warn": "warning",
@@ -59,7 +60,10 @@ _WORDS: dict[Status, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading, one line that says how to read what follows, and the blocks."""
+    """A heading, one line that says how to read what follows, and the blocks.
+
+    The first section may have an empty title: its blocks follow the verdict without a rule.
+    """
 
     title: str
     blocks: Sequence[Block]
@@ -153,8 +157,12 @@ def table(
     digits: int = 2,
     caption: str = "",
 ) -> Markup:
-    """A table; columns whose cells are numbers stand to the right with `digits` decimals."""
+    """A table; columns whose cells are numbers stand to the right with `digits` decimals.
+
+    Of more than three columns, a phone shows each row as a block of named values.
+    """
     body = [list(row) for row in rows]
+    wide = len(headers) > _NARROW
     numeric = [
         any(_is_number(row[place]) for row in body)
         and all(row[place] is None or _is_number(row[place]) for row in body)
@@ -164,18 +172,21 @@ def table(
     def line(tag: str, cells: Sequence[Cell]) -> Markup:
         return Markup("<tr>{}</tr>").format(
             Markup("").join(
-                Markup("<{0}{1}>{2}</{0}>").format(
+                Markup("<{0}{1}{2}>{3}</{0}>").format(
                     Markup(tag),
                     Markup(' class="number"' if right else ""),
+                    # On a phone the headers go, and each cell tells its own.
+                    Markup(' data-name="{}"').format(name) if wide and tag == "td" else "",
                     _shown(cell, digits),
                 )
-                for cell, right in zip(cells, numeric, strict=True)
+                for cell, right, name in zip(cells, numeric, headers, strict=True)
             )
         )
 
     return Markup(
-        '<div class="scroll"><table>{}<thead>{}</thead><tbody>{}</tbody></table></div>'
+        '<div class="scroll"><table{}>{}<thead>{}</thead><tbody>{}</tbody></table></div>'
     ).format(
+        Markup(' class="wide"') if wide else "",
         Markup("<caption>{}</caption>").format(caption) if caption else "",
         line("th", headers),
         Markup("").join(line("td", row) for row in body),

@@ -72,6 +72,7 @@ th, td { padding: .45rem .8rem .45rem 0; text-align: left; vertical-align: top;
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--soft); font-weight: 550; font-size: .82rem; vertical-align: bottom;
   border-bottom-color: var(--hair); }
+td code { overflow-wrap: break-word; }
 td.number, th.number { text-align: right; padding-right: 1.5rem; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 figure { margin: 1.1rem 0; }
@@ -125,6 +126,10 @@ figure > .title { font-weight: 600; font-size: .9rem; margin: 0 0 .4rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr));
   gap: .3rem 1.6rem; }
 .columns > * { min-width: 0; }
+.columns:has(.plot) { align-items: end; }
+ul { margin: .5rem 0; padding-left: 1.2rem; max-width: 46rem; } li { margin: .3rem 0; }
+.tiles + h3 { margin-top: 1.9rem; }
+section.first { margin-top: 1.4rem; }
 .quote { margin: .8rem 0; }
 blockquote { margin: 0; padding: .7rem 1rem; border-left: 3px solid var(--hair);
   background: var(--card); border-radius: 0 8px 8px 0; white-space: pre-wrap;
@@ -148,6 +153,21 @@ footer { margin-top: 3.5rem; padding-top: .9rem; border-top: 1px solid var(--hai
   .bars { grid-template-columns: 1fr auto; row-gap: .1rem; }
   .bars .track { grid-column: 1 / -1; margin-bottom: .5rem; }
   .bars .amount { grid-column: 2; } .plot { height: 14rem; }
+  table.wide, .wide caption, .wide tbody, .wide tr { display: block; }
+  .wide thead { display: none; }
+  .wide tr { padding: .6rem 0; border-bottom: 1px solid var(--faint); }
+  .wide tr { position: relative; }
+  .wide td, .wide td.number { display: flow-root; padding: .1rem 0; border: 0;
+    text-align: right; white-space: normal; }
+  .wide td::before { content: attr(data-name); float: left; margin-right: 1.2rem;
+    color: var(--soft); }
+  .wide td:empty { display: none; }
+  .wide td:first-child { text-align: left; font-weight: 600; }
+  .wide td[data-name=""]:last-child { position: absolute; top: .6rem; right: 0; }
+  .wide tr:has(td[data-name=""]:last-child) td:first-child { padding-right: 6rem; }
+  .wide td:first-child::before { content: none; }
+  .wide td:first-child code, .wide td:first-child .note { font-weight: 400; }
+  td code { overflow-wrap: anywhere; }
 }
 @media print {
   body { background: none; font-size: 10.5pt; } main { max-width: none; padding: 0; }
@@ -187,8 +207,9 @@ TEMPLATE = """\
 {% endif %}
 </header>
 {% for heading, note, blocks in sections %}
-<section>
-<h2>{{ heading }}</h2>
+<section{% if not heading %} class="first"{% endif %}>
+{% if heading %}<h2>{{ heading }}</h2>{% endif %}
+
 {% if note %}<p class="note">{{ note }}</p>{% endif %}
 
 {% for block in blocks %}

@@ -117,7 +117,7 @@ def run(
 def compile_command(
     config: str, profile: str, overrides: tuple[str, ...], image: str, destination: Path | None
 ) -> None:
-    """Compile the training pipeline to YAML for Kubeflow Pipelines.
+    """Compile the pipeline to YAML for Kubeflow.
 
     The configuration's values become the defaults of the pipeline's parameters, each of which can
     be changed in the Kubeflow UI.
@@ -136,7 +136,7 @@ def compile_command(
 @_PROFILE
 @_SET
 def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> None:
-    """Show every option of a configuration: its value and what it means."""
+    """Show every option, its value and its meaning."""
     from pipelines.config import SECTIONS, load_config
 
     parameters = load_config(config, profile, overrides).parameters()
@@ -203,7 +203,10 @@ def generate(
     top_p: float,
     seed: int,
 ) -> None:
-    """Ask a served model to continue each of the PROMPTS (none: an empty prompt)."""
+    """Ask a served model to continue PROMPTS.
+
+    Without any it is asked to continue the empty text.
+    """
     from serving.client import Client
 
     asked = list(prompts) or [""]

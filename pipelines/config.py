@@ -109,7 +109,11 @@ def _read(name: str) -> dict[str, Any]:
             f"no configuration {name!r}: expected the path of a YAML file or one of "
             f"{', '.join(available_configs())}"
         )
-    return _parse(path.read_text("utf-8"), name)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: expected a readable file in UTF-8. Received: {error}") from None
+    return _parse(text, name)
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:

@@ -29,14 +29,20 @@ def package_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def code_digest() -> str:
-    """SHA-256 over the steps' code and data files and the versions of their packages."""
+def code_digest(*others: Path) -> str:
+    """SHA-256 over the steps' code and data files and the versions of their packages.
+
+    Args:
+        others: files that count as code as well, by their content.
+    """
     root = Path(__file__).parent.parent / "components"
     digest = hashlib.sha256(json.dumps(package_versions(), sort_keys=True).encode())
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(path.relative_to(root).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in others:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from components.errors import ServingError
 from pipelines.processes import end_with_parent
 
 ADDRESS_PREFIX = "Serving on "
+GRACE_SECONDS = 15
 
 
 class EmbeddedServer:
@@ -48,12 +49,13 @@ class EmbeddedServer:
         raise ServingError(f"the embedded server did not start; its output is in {self._log}")
 
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """Asks the server to finish what is under way, and ends it if that takes too long."""
+        with self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
     def __enter__(self) -> Self:
         return self

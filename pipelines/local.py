@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import read_json, write_json
+from components.artifacts import read_json, saved_model_digest, write_json
 from components.ingest.sources import snapshot_digest
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
 from components.summarize.summarize import run as summarize
+from components.validate.suite import suite_path
 from pipelines.config import Config
 from pipelines.digests import code_digest, inputs_fingerprint
 from pipelines.output import Output, locked
@@ -61,6 +62,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
 
     Raises:
         BusyError: another run holds the output folder.
+        ConfigError: there is no such expectation suite.
         DataError: the source does not exist or cannot be read.
         PublishError: the output folder cannot be written.
     """
@@ -89,7 +91,8 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
 
 def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]:
     source = snapshot_digest(config.ingest.source)
-    code = code_digest()
+    # A suite that does not ship with the step is code, too.
+    code = code_digest(suite_path(config.validation.suite))
     base_path = Path(config.push.base_path or output.models).resolve()
     fingerprint = inputs_fingerprint(config, source, code)
     champion = resolve_champion(base_path, config.push.model_name, fingerprint)
@@ -100,6 +103,7 @@ def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]
         "source_digest": source,
         "code_digest": code,
         "champion": str(champion or ""),
+        "champion_digest": saved_model_digest(champion) if champion else "",
         "checkpoints": str(output.checkpoints.resolve()),
         "records": str(records.path),
         "provenance": {

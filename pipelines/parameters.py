@@ -11,6 +11,8 @@ RUN_PARAMETERS = {
     "source_digest": "Digest of the source's content; a changed source is read anew.",
     "code_digest": "Digest of the code; changed code is run anew.",
     "champion": "Folder of the published version to compare with; empty for none.",
+    "champion_digest": "Digest of that version's model; another model in its place is measured "
+    "anew.",
     "checkpoints": "Folder of the checkpoints that a killed run resumes from.",
     "records": "Folder of this run's records, where the reports are gathered; empty for none.",
     "provenance": "What made the model: digests of data, code and config, and the run's name.",
@@ -19,6 +21,7 @@ RUN_DEFAULTS: dict[str, Any] = {
     "source_digest": "",
     "code_digest": "",
     "champion": "",
+    "champion_digest": "",
     "checkpoints": "checkpoints",
     "records": "",
     "provenance": {},

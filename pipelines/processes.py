@@ -24,8 +24,12 @@ STEP_VARIABLES = {
 
 
 def end_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent dies; for `preexec_fn`."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Asks the kernel to kill this process when its parent dies; for `preexec_fn`.
+
+    Elsewhere than on Linux it does nothing.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Launcher:

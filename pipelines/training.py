@@ -65,6 +65,7 @@ def training(
     source_digest: str,
     code_digest: str,
     champion: str,
+    champion_digest: str,
     checkpoints: str,
     records: str,
     provenance: dict,
@@ -110,6 +111,7 @@ def training(
             model=trained.outputs["model"],
             **section("evaluate", parameters),
             champion=champion,
+            champion_digest=champion_digest,
             code_digest=code_digest,
         )
         drifted = drift(

@@ -67,10 +67,12 @@ class Comparison:
 
     @property
     def drifted(self) -> list[ColumnDrift]:
+        """The columns that moved."""
         return [column for column in self.columns if column.drifted]
 
     @property
     def share(self) -> float:
+        """Share of the columns that moved."""
         return len(self.drifted) / len(self.columns)
 
 
@@ -214,7 +216,8 @@ def _columns(
         means = float(before.mean()), float(after.mean())
         deviation = float(before.std()) or float(after.std()) or 1.0
         score, limit = scores[place], limits[place]
-        drifted = score < limit if falling else score > limit
+        # A score that is no number counts as drift: what cannot be measured is no good news.
+        drifted = not (score >= limit if falling else score <= limit)
         effect = (means[1] - means[0]) / deviation
         columns.append(
             ColumnDrift(descriptor, score, chances[place], limit, drifted, *means, effect)

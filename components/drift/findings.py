@@ -100,12 +100,19 @@ def _on_data(comparison: Comparison, last: str | None) -> list[str]:
 def _on_output(comparison: Comparison, last: str | None) -> list[str]:
     effects = {column.descriptor.name: column.effect for column in comparison.drifted}
     lines = []
-    if effects.get("unknown_words", 0) > 0:
+    invents, few = effects.get("unknown_words", 0) > 0, effects.get("distinct_words", 0) < 0
+    if invents and few:
+        # To sample otherwise would mend the one and worsen the other.
+        lines.append(
+            "The model invents words and yet keeps to few of them: it has not learnt enough. Train "
+            "it longer (train.steps) before changing how it samples."
+        )
+    elif invents:
         lines.append(
             "The model invents words. Train it longer (train.steps) or sample more carefully "
             "(a lower evaluate.temperature, top_k or top_p)."
         )
-    if effects.get("distinct_words", 0) < 0 or effects.get("unknown_words", 0) < 0:
+    elif few or effects.get("unknown_words", 0) < 0:
         lines.append(
             "The model keeps to few and common words. Sample more freely (a higher "
             "evaluate.temperature or top_p), or train it longer."

@@ -12,7 +12,7 @@ from components.drift.options import DriftOptions
 
 DETAILS = "drift_details.html"
 _TITLES = {
-    "data": "Training era against current era",
+    "data": "Current text against training text",
     "output": "Generated text against training text",
 }
 _READ = {
@@ -27,13 +27,13 @@ _EXAMPLE_CHARACTERS = 320
 def render(compared: Mapping[str, Comparison], found: Findings, options: DriftOptions) -> str:
     """Renders `drift.html`."""
     moved = any(comparison.drifted for comparison in compared.values())
-    sections = [page.Section("In short", _short(compared, found))]
+    sections = [page.Section("", _short(compared, found))]
     for name, comparison in compared.items():
         sections.append(page.Section(_TITLES[name], _body(name, comparison, found), _READ[name]))
     sections.append(page.Section("How drift is told from chance", _method(compared, options)))
     return page.render(
         "Drift: what changed" if moved else "Drift: nothing changed",
-        found.headline,
+        _lead(compared, found),
         sections,
         status="warn" if moved else "pass",
         facts={
@@ -45,28 +45,55 @@ def render(compared: Mapping[str, Comparison], found: Findings, options: DriftOp
     )
 
 
+def _lead(compared: Mapping[str, Comparison], found: Findings) -> str:
+    parts = []
+    for name, comparison in compared.items():
+        subject = "Generated text"
+        if name == "data":
+            subject = f"Text since {found.since}" if found.since else "The current text"
+        moved, total = len(comparison.drifted), len(comparison.columns)
+        parts.append(
+            f"{subject} differs from the training text in {moved} of {total} measures."
+            if moved
+            else f"{subject} reads like the training text: none of {total} measures moved."
+        )
+    return " ".join(parts)
+
+
 def _short(compared: Mapping[str, Comparison], found: Findings) -> list[page.Block]:
     tiles = [
         page.Tile(
-            f"{_TITLES[name]}: measures that moved",
+            _TITLES[name],
             f"{len(comparison.drifted)} of {len(comparison.columns)}",
-            detail=f"{len(comparison.reference.texts):,} against "
-            f"{len(comparison.current.texts):,} texts",
+            "measures moved",
+            f"{page.number(len(comparison.current.texts), 0)} texts against "
+            f"{page.number(len(comparison.reference.texts), 0)} training texts",
             status="warn" if comparison.drifted else "pass",
         )
         for name, comparison in compared.items()
     ]
-    advice: list[page.Block] = list(found.suggestions) or ["There is nothing to do."]
-    return [page.tiles(tiles), page.subheading("What it suggests"), *advice]
+    advice: page.Block = "There is nothing to do."
+    if found.suggestions:
+        items = [page.Markup("<li>{}</li>").format(line) for line in found.suggestions]
+        advice = page.Markup("<ul>{}</ul>").format(page.Markup("").join(items))
+    return [page.tiles(tiles), page.subheading("What it suggests"), advice]
 
 
 def _body(name: str, comparison: Comparison, found: Findings) -> list[page.Block]:
+    moved = [_histogram(comparison, column, name) for column in comparison.drifted]
+    still = [
+        _histogram(comparison, column, name) for column in comparison.columns if not column.drifted
+    ]
+    blocks: list[page.Block] = [found.told[name], _table(comparison, found.eras[name])]
+    if moved:
+        blocks.append(page.columns(*moved))
+    if still:
+        title = f"How the {len(still)} measures that stayed are distributed"
+        blocks.append(page.details(title, page.columns(*still)))
     return [
-        found.told[name],
-        _table(comparison, found.eras[name]),
-        page.columns(*[_histogram(comparison, column, name) for column in comparison.columns]),
+        *blocks,
         page.details(
-            f"{_EXAMPLES} texts of each side, chosen by digest",
+            f"Example texts, {_EXAMPLES} of each side",
             page.columns(*_examples(comparison, found.eras[name])),
         ),
     ]

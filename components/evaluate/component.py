@@ -12,6 +12,7 @@ from components.options import describe
 @describe(
     EvaluateOptions,
     champion="Folder of the published version to compare with; empty for none.",
+    champion_digest="Digest of that version's model; another model in its place is measured anew.",
     code_digest="Digest of the code; changed code is run anew.",
 )
 def evaluate(
@@ -26,6 +27,7 @@ def evaluate(
     bootstrap: int,
     seed: int,
     champion: str,
+    champion_digest: str,
     code_digest: str,
     evaluation: Output[Artifact],
     metrics: Output[Metrics],

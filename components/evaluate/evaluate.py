@@ -139,6 +139,7 @@ def _write_rows(
         pa.table(
             {
                 "example_id": pa.array(held_out["example_id"], pa.string()),
+                "document_id": pa.array(held_out["document_id"], pa.string()),
                 "nll": pa.array(scores.nll, pa.float64()),
                 "num_tokens": pa.array(scores.num_tokens, pa.int64()),
                 "num_bytes": pa.array(texts.num_bytes - 1, pa.int64()),

@@ -40,7 +40,7 @@ def page(story: Story) -> str:
     documents = len(set(story.held.documents))
     tokens_per_byte = float(story.scores.num_tokens.sum() / story.held.num_bytes.sum())
     sections = [
-        html.Section("At a glance", [_tiles(story)]),
+        html.Section("", [_tiles(story)]),
         _ladder(story, documents),
         *_champion(story),
         *training(story.figures, story.card, tokens_per_byte),
@@ -67,26 +67,29 @@ def page(story: Story) -> str:
 def verdict(figures: Mapping[str, Figure]) -> str:
     """The result in a sentence."""
     ours = figures["bits_per_byte"]
-    parts = [
-        _against(figures["bits_per_byte_minus_xz"], f"xz ({html.number(figures[_XZ].value)})"),
-        _against(
-            figures["bits_per_byte_minus_5gram"],
-            f"the smoothed 5-gram ({html.number(figures[_FIVE_GRAM].value)})",
-        ),
-    ]
-    if "bits_per_byte_minus_champion" in figures:
-        parts.append(_against(figures["bits_per_byte_minus_champion"], "the version now served"))
+    rivals = {
+        "bits_per_byte_minus_xz": f"xz ({html.number(figures[_XZ].value)})",
+        "bits_per_byte_minus_5gram": f"a 5-gram ({html.number(figures[_FIVE_GRAM].value)})",
+        "bits_per_byte_minus_champion": "the version now served",
+    }
+    told: dict[str, list[str]] = {}
+    for name, rival in rivals.items():
+        if name in figures:
+            told.setdefault(_against(figures[name]), []).append(rival)
+    parts = [f"{how} {' and '.join(names)}" for how, names in told.items()]
     spread = html.interval(ours.low, ours.high)
     known = f" (95%: {spread})" if spread else ""
-    return f"{html.number(ours.value)} bits per byte{known}: {'; '.join(parts)}."
+    return (
+        f"The model predicts unseen text {', '.join(parts)}: it spends "
+        f"{html.number(ours.value)} bits per byte{known}, and fewer is better."
+    )
 
 
-def _against(difference: Figure, name: str) -> str:
-    size = html.number(abs(difference.value))
+def _against(difference: Figure) -> str:
     low, high = difference.low, difference.high
     if low is not None and high is not None and low <= 0 <= high:
-        return f"not clearly different from {name}"
-    return f"{'better' if difference.value < 0 else 'worse'} than {name} by {size}"
+        return "about as well as"
+    return "better than" if difference.value < 0 else "worse than"
 
 
 def _tiles(story: Story) -> html.Markup:
@@ -107,12 +110,17 @@ def _tiles(story: Story) -> html.Markup:
             "characters",
             f"human text: {html.number(figures['human.longest_copy'].value, 0)}",
         ),
-        html.Tile("Size of the model", html.number(figures["model_bytes"].value / 1e6, 1), "MB"),
         html.Tile(
-            "Decoding here",
+            "Size of the model",
+            html.number(figures["model_bytes"].value / 1e6, 1),
+            "MB",
+            "the SavedModel that is served",
+        ),
+        html.Tile(
+            "Decoding speed",
             html.number(figures["decode_tokens_per_second"].value, 0),
             "tokens/s",
-            "batched, on the machine that ran this",
+            "in a batch, where this was measured",
         ),
     ]
     return html.tiles(shown)
@@ -123,7 +131,7 @@ def _ladder(story: Story, documents: int) -> html.Section:
         "byte_unigram": ("Byte unigram", "how frequent each byte is"),
         "byte_trigram": ("Byte trigram", "two bytes of context, Kneser-Ney"),
         "byte_5gram": ("Byte 5-gram", "four bytes of context, Kneser-Ney"),
-        "xz": ("xz -9e", "each document after the training text"),
+        "xz": ("xz -9e", "after the training text"),
         "xz_alone": ("xz -9e, alone", "nothing learned before"),
     }
     bars = [
@@ -154,8 +162,8 @@ def _ladder(story: Story, documents: int) -> html.Section:
                 marks=marks,
                 unit="bits/byte",
                 caption="Bits per byte; whiskers are 95% intervals from a bootstrap over "
-                f"{documents} documents. xz also sees the paragraphs of a document before the "
-                "one at hand; the model and the n-grams start every paragraph anew.",
+                f"{documents} documents. xz also sees a document's earlier "
+                "paragraphs; the model and the n-grams do not.",
             ),
             html.table(["paired difference, bits/byte", "value", "95%", ""], differences),
         ],
@@ -201,7 +209,9 @@ def _samples(story: Story) -> html.Section:
         html.columns(*shown[start : start + 2]) for start in range(0, _SHOWN_SAMPLES, 2)
     ]
     if len(shown) > _SHOWN_SAMPLES:
-        blocks.append(html.details(f"All {len(shown)} samples", *shown[_SHOWN_SAMPLES:]))
+        blocks.append(
+            html.details(f"{len(shown) - _SHOWN_SAMPLES} more samples", *shown[_SHOWN_SAMPLES:])
+        )
     options = story.options
     return html.Section(
         "Samples",
@@ -209,7 +219,8 @@ def _samples(story: Story) -> html.Section:
         note=f"The first {min(len(shown), _SHOWN_SAMPLES)}, not chosen. Grey is the prompt, the "
         "opening of a held-out paragraph or nothing; marked is the longest run that stands letter "
         f"for letter in the training text, from {_MARKED_CHARACTERS} characters. Temperature "
-        f"{options.temperature:g}, top-k {options.top_k}, top-p {options.top_p:g}.",
+        f"{options.temperature:g}, top-k {options.top_k}, top-p {options.top_p:g}. A text ended "
+        f"where the model ended it, or was cut at {options.sample_tokens} tokens.",
     )
 
 
@@ -219,10 +230,10 @@ def _sample(story: Story, place: int) -> html.Markup:
     text = sample.prompt + sample.text
     long = overlap.length >= _MARKED_CHARACTERS
     marked = [(given + overlap.start, given + overlap.end)] if long else []
-    end = "ended by itself" if sample.ended else "cut at its length"
+    end = "ended" if sample.ended else "cut"
     return html.quote(
         html.highlight(text, marked, given),
-        f"{sample.num_tokens} tokens, {end} · longest copy {overlap.length}\u00a0characters · "
+        f"{sample.num_tokens} tokens, {end} · copies {overlap.length}\u00a0characters · "
         f"seed\u00a0{sample.seed}",
     )
 
@@ -233,20 +244,18 @@ def _diversity(story: Story) -> html.Section:
     for name in ("distinct_1", "distinct_2", "distinct_3", "repetition"):
         if name in figures and f"human.{name}" in figures:
             ours, theirs = figures[name], figures[f"human.{name}"]
-            rows.append([
-                ours.label, ours.value, html.interval(ours.low, ours.high, 3),
-                theirs.value, html.interval(theirs.low, theirs.high, 3),
-            ])  # fmt: skip
+            rows.append([ours.label, _with_spread(ours), _with_spread(theirs)])
     length, ended = figures["mean_tokens"], figures["ended_share"]
     return html.Section(
         "Variety",
         [
-            html.table(["", "samples", "95%", "human text", "95%"], rows, digits=3),
+            html.table(["", "samples", "human text"], rows),
             f"A sample has {html.number(length.value, 0)} tokens on average, of at most "
             f"{story.options.sample_tokens}; {_percent(ended.value)} end by themselves "
             f"(95%: {_percent(ended.low)} to {_percent(ended.high)}).",
         ],
-        note="Beside it, how the same held-out paragraphs truly go on, cut to the same amount.",
+        note="How many of the words and phrases are different ones: more is more varied. Human "
+        "text is how the same held-out paragraphs truly go on, cut to the same amount.",
     )
 
 
@@ -257,10 +266,8 @@ def _memorization(story: Story) -> html.Section:
     rows: list[list[html.Cell]] = [
         [
             figures[name].label,
-            _shown(figures[name]),
-            _spread(figures[name]),
-            _shown(figures[f"human.{name}"]),
-            _spread(figures[f"human.{name}"]),
+            _shown(figures[name]) + _spread(figures[name]),
+            _shown(figures[f"human.{name}"]) + _spread(figures[f"human.{name}"]),
         ]
         for name in ("median_copy", "longest_copy", "copy_share")
     ]
@@ -273,10 +280,10 @@ def _memorization(story: Story) -> html.Section:
                 ours,
                 names=("held-out human text", "samples"),
             ),
-            html.table(["", "samples", "95%", "human text", "95%"], rows),
+            html.table(["", "samples", "human text"], rows),
         ],
-        note="Set phrases are shared by all text of a kind; a model that recites overlaps more "
-        "than new human text does.",
+        note="How much is copied. Set phrases are shared by all text of a kind; a model that "
+        "recites overlaps more than new human text does.",
     )
 
 
@@ -288,10 +295,15 @@ def _shown(figure: Figure) -> str:
 
 def _spread(figure: Figure) -> str:
     known = figure.low is not None and figure.high is not None
-    return f"{_percent(figure.low)} to {_percent(figure.high)}" if known else ""
+    return f" (95%: {_percent(figure.low)} to {_percent(figure.high)})" if known else ""
+
+
+def _with_spread(figure: Figure) -> str:
+    spread = html.interval(figure.low, figure.high, 3)
+    return html.number(figure.value, 3) + (f" (95%: {spread})" if spread else "")
 
 
 def _percent(share: float | None) -> str:
     if share is None or not math.isfinite(share):
         return "–"
-    return f"{html.number(share * 100, 1)}%"
+    return f"{html.number(share * 100, 1 if share else 0)}%"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from components import page as html
 from components.artifacts import Figure
 from components.evaluate import training_curve
+
+_Unit: TypeAlias = tuple[str, float, float]
+# Name, seconds in one, and from how many seconds of training it is used.
+_UNITS: tuple[_Unit, ...] = (
+    ("hours", 3600.0, 10_800.0),
+    ("minutes", 60.0, 600.0),
+    ("seconds", 1.0, 0.0),
+)
 
 
 def training(
@@ -17,26 +25,24 @@ def training(
     points = training_curve.curve(card, tokens_per_byte)
     if len(points) < 2:
         return []
-    lines = [html.Line("measured on held-out text", points, dots=True)]
+    unit = next(unit for unit in _UNITS if points[-1][0] >= unit[2])
+    lines = [html.Line("measured on held-out text", _in(unit, points), dots=True)]
     ahead = training_curve.extrapolate(points)
     blocks: list[html.Block] = []
     if ahead is not None:
-        lines.append(html.Line("extrapolation, not measured", ahead.points, dashed=True))
+        lines.append(html.Line("extrapolation, not measured", _in(unit, ahead.points), dashed=True))
         blocks.append(
             html.Markup(
-                "<p><strong>Extrapolation.</strong> If held-out loss went on falling as a power "
-                "of training time, {} minutes of it would end between {} and {} bits per byte: "
-                "the slopes of all points and of their later half. Nothing beyond the last dot was "
-                "measured. Evaluations during a run stand before its learning rate has decayed, "
-                "which steepens the end of the curve, and a small model stops improving sooner "
-                "than a power law does, so a longer run may well end elsewhere.</p>"
-            ).format(
-                html.number(ahead.seconds / 60, 0), html.number(ahead.low), html.number(ahead.high)
-            )
+                "<p><strong>Beyond the last dot nothing was measured.</strong> If the loss went on "
+                "falling with training time as it has, twice the time would end between {} and {} "
+                "bits per byte: the slopes of all points and of their later half. Take that as the "
+                "best to hope for. The falling learning rate steepens the end of every run, and a "
+                "small model stops improving sooner than a straight line does.</p>"
+            ).format(html.number(ahead.low), html.number(ahead.high))
         )
     chart = html.line_chart(
         lines,
-        x_label="seconds of training",
+        x_label=f"{unit[0]} of training",
         y_label="bits per byte",
         log_x=True,
         log_y=True,
@@ -47,4 +53,14 @@ def training(
         caption="Both axes logarithmic. From the training step's own held-out loss per token, "
         f"at {tokens_per_byte:.3f} tokens per byte.",
     )
-    return [html.Section("Training time", [chart, *blocks])]
+    return [
+        html.Section(
+            "Training time",
+            [chart, *blocks],
+            note="How the model got there while it was trained. Lower is better.",
+        )
+    ]
+
+
+def _in(unit: _Unit, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(seconds / unit[1], bits) for seconds, bits in points]

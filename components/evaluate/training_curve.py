@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _FEWEST_POINTS = 6
-_REACH = 10.0
+_REACH = 2.0  # Further than this the measured slope promises nothing.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Extrapolation:
     """A straight line in log-log space, carried on to `_REACH` times the training time.
 
     Attributes:
-        points: (seconds, bits per byte) from the last measurement on.
+        points: (seconds, bits per byte): from the last measurement to `low`, back, and to `high`.
         low, high: bits per byte at the end by fits to all points and to the later half.
         seconds: where the line ends.
     """
@@ -48,8 +48,8 @@ def extrapolate(points: Sequence[tuple[float, float]]) -> Extrapolation | None:
     """Carries the curve on, or returns None where too few points or no fall forbid it."""
     if len(points) < _FEWEST_POINTS:
         return None
-    fits = [_fit(points), _fit(points[len(points) // 2 :])]
-    if any(slope >= 0 for slope, _ in fits):
+    slopes = [_slope(points), _slope(points[len(points) // 2 :])]
+    if any(slope >= 0 for slope in slopes):
         return None
     last_seconds, last_bits = points[-1]
     end = last_seconds * _REACH
@@ -58,14 +58,11 @@ def extrapolate(points: Sequence[tuple[float, float]]) -> Extrapolation | None:
         return last_bits * math.exp(slope * math.log(seconds / last_seconds))
 
     # Both lines start from the last measurement; only their slopes differ.
-    ends = sorted(after(slope, end) for slope, _ in fits)
-    middle = sum(slope for slope, _ in fits) / 2
-    times = np.geomspace(last_seconds, end, 16)
-    line = [(float(time), after(middle, float(time))) for time in times]
-    return Extrapolation(line, ends[0], ends[1], end)
+    low, high = sorted(after(slope, end) for slope in slopes)
+    last = (last_seconds, last_bits)
+    return Extrapolation([last, (end, low), last, (end, high)], low, high, end)
 
 
-def _fit(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def _slope(points: Sequence[tuple[float, float]]) -> float:
     logs = np.log(np.array(points))
-    slope, offset = np.polyfit(logs[:, 0], logs[:, 1], 1)
-    return float(slope), float(offset)
+    return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])

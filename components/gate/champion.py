@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import Evaluation, Figure, Published
-from components.errors import DataError
+from components.artifacts import Evaluation, Figure, Published, saved_model_digest
+from components.errors import DataError, ModelError
 
 PAIRED_METRIC = "evaluation.bits_per_byte"
 
@@ -44,7 +44,8 @@ def read_champion(path: Path, evaluation: Evaluation) -> Champion:
     """Reads what can be compared.
 
     Figures that the evaluate step measured anew on this run's texts come first; those recorded
-    when the version was published count only if they are of the same texts.
+    when the version was published count only if they are of the same texts. Neither counts where
+    the version's files are no longer those that were measured.
 
     Args:
         path: the published version's folder.
@@ -53,24 +54,35 @@ def read_champion(path: Path, evaluation: Evaluation) -> Champion:
     version = int(path.name) if path.name.isdecimal() else None
     name = f"version {version}" if version is not None else path.name
     content = evaluation.read()
+    digest = _digest(path)
     recorded = Published(path).evaluation()
     try:
         before = recorded.read()
-        same_texts = before.get("eval_digest") == content.get("eval_digest")
-        figures = _named(before.get("figures")) if same_texts else {}
+        same = (before.get("eval_digest"), before.get("model_digest")) == (
+            content.get("eval_digest"),
+            digest,
+        )
+        figures = _named(before.get("figures")) if same else {}
     except (DataError, AttributeError, TypeError):
-        same_texts, figures = False, {}
+        same, figures = False, {}
     scores = (recorded.scores_path, evaluation.scores_path)
-    comparable = same_texts and all(file.is_file() for file in scores)
+    comparable = same and all(file.is_file() for file in scores)
     anew = content.get("champion")
     if isinstance(anew, dict) and anew.get("figures"):
-        if anew.get("version") not in (None, version):
-            return Champion(name, version, {}, f"version {anew['version']} was measured instead")
+        if anew.get("model_digest") != digest:
+            return Champion(name, version, {}, f"another model than {name} was measured")
         figures = {**figures, **_named(anew["figures"])}
     if not figures:
         problem = f"{name} was not measured on these texts"
         return Champion(name, version, {}, problem)
     return Champion(name, version, figures, "", scores if comparable else None)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return saved_model_digest(path)
+    except ModelError:
+        return None
 
 
 def _named(figures: Any) -> dict[str, Figure]:

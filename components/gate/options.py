@@ -26,7 +26,10 @@ class Rule(BaseModel):
         description="Lower bound: a number, the dotted name of another figure, or 'champion'.",
     )
     tolerance: float = Field(
-        default=0.0, ge=0, description="Added to an upper bound, taken from a lower one."
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Added to an upper bound, taken from a lower one.",
     )
     min_samples: int = Field(
         default=0, ge=0, description="Fewer samples than this behind the figure is a failure."

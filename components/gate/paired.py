@@ -9,21 +9,25 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from components.artifacts import Figure
+from components.evaluate.intervals import ClusterBootstrap
+from components.evaluate.options import EvaluateOptions
 
-_COLUMNS = ["example_id", "nll", "num_bytes"]
+_COLUMNS = ["example_id", "document_id", "nll", "num_bytes"]
 
 
-def difference(before: Path, after: Path, resamples: int = 1000, seed: int = 0) -> Figure | None:
-    """Bits per byte of `after` minus those of `before`, resampling whole texts.
+def difference(before: Path, after: Path) -> Figure | None:
+    """Bits per byte of `after` minus those of `before`, as the evaluate step computes it.
 
     Args:
         before, after: `scores.parquet` of two evaluations.
-        resamples: bootstrap resamples behind the interval.
-        seed: of the bootstrap.
 
     Returns:
-        The difference in bits per byte, or None where the texts are not the same.
+        The difference in bits per byte, whole documents resampled; None where the texts are not
+        the same, or where it is not known which document they belong to.
     """
+    known = [set(pq.read_schema(path).names) for path in (before, after)]
+    if not all(names.issuperset(_COLUMNS) for names in known):
+        return None
     first, second = (pq.read_table(path, columns=_COLUMNS).to_pandas() for path in (before, after))
     both = first.merge(second, on="example_id", suffixes=("_before", "_after"))
     same = len(both) == len(first) == len(second) > 1
@@ -32,9 +36,7 @@ def difference(before: Path, after: Path, resamples: int = 1000, seed: int = 0) 
     # The end of a text costs one byte, as in the evaluation itself.
     sizes = both["num_bytes_after"].to_numpy(np.float64) + 1
     extra = (both["nll_after"] - both["nll_before"]).to_numpy(np.float64) / math.log(2)
-    drawn = np.random.default_rng(seed).multinomial(
-        len(sizes), np.full(len(sizes), 1 / len(sizes)), size=resamples
-    )
-    low, high = np.percentile(drawn @ extra / (drawn @ sizes), [2.5, 97.5])
-    value = float(extra.sum() / sizes.sum())
-    return Figure(value, float(low), float(high), len(sizes), "bits/byte", "lower")
+    options = EvaluateOptions()
+    draws = ClusterBootstrap(both["document_id_after"].tolist(), options.bootstrap, options.seed)
+    found = draws.ratio(extra, sizes)
+    return Figure(found.value, found.low, found.high, found.clusters, "bits/byte", "lower")

@@ -8,6 +8,8 @@ from typing import Any
 from components import page
 from components.gate.rules import CHAMPION, Judgement
 
+_SUBJECTS = {"drift.data.": "Current text", "drift.output.": "Generated text"}
+
 
 def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: str) -> str:
     """Renders `decision.html`.
@@ -21,11 +23,6 @@ def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: s
     warned = any(judgement.verdict == "warn" for judgement in judgements)
     title = "Approved" if approved else "Rejected"
     status: page.Status = "fail" if not approved else "warn" if warned else "pass"
-    _, _, reason = content["reason"].partition(": ")
-    if approved:
-        lead = f"{reason[:1].upper()}{reason[1:]}."
-    else:
-        lead = f"Against it: {reason}. Nothing is pushed; the version now served stays."
     facts = {
         "model": page.code(content["model_digest"][:12]),
         "compared with": champion,
@@ -34,8 +31,36 @@ def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: s
         "decided": content["created"].replace("T", " ").replace("+00:00", " UTC"),
     }
     return page.render(
-        f"{title}: the gate's decision", lead, _sections(judgements), status=status, facts=facts
+        f"{title}: the gate's decision",
+        _lead(judgements, approved),
+        _sections(judgements),
+        status=status,
+        facts=facts,
     )
+
+
+def _lead(judgements: Sequence[Judgement], approved: bool) -> str:
+    passed, warned, failed = _counts(judgements)
+    warnings = f"{warned} {'warns' if warned == 1 else 'warn'}"
+    if not approved:
+        also = f", {warnings}" if warned else ""
+        verb = "fails" if failed == 1 else "fail"
+        return (
+            f"The model is not pushed: {failed} of {len(judgements)} rules {verb}{also}. "
+            "The version now served stays."
+        )
+    if warned:
+        return (
+            f"The model may be pushed: {passed} of {len(judgements)} rules pass, {warnings}, "
+            "and none blocks it."
+        )
+    rules = f"all {passed} rules pass" if passed > 1 else "the one rule passes"
+    return f"The model may be pushed: {rules}."
+
+
+def _counts(judgements: Sequence[Judgement]) -> tuple[int, int, int]:
+    verdicts = [judgement.verdict for judgement in judgements]
+    return verdicts.count("pass"), verdicts.count("warn"), verdicts.count("fail")
 
 
 def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
@@ -43,56 +68,49 @@ def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
     sections = [
         page.Section(
             "The policy, rule by rule",
-            [_strip(judgements), _table(judgements)],
+            [_table(judgements)],
             note="A rule is held against the unfavourable end of the 95% interval, so the claim "
             "stands even there. What was not measured, or on too few samples, fails.",
         )
     ]
     if failing:
         lines = [
-            page.Markup("<p>{} {}: {}</p>").format(
-                _badge(judgement), page.code(judgement.rule.metric), judgement.reason
+            page.Markup('<p>{} {}: {}<br><span class="note">{}</span></p>').format(
+                _badge(judgement),
+                _name(judgement),
+                judgement.reason,
+                page.code(judgement.rule.metric),
             )
             for judgement in failing
         ]
         sections.insert(0, page.Section("What stands against the model", lines))
-    return sections
+    return [page.Section("", [_strip(judgements)]), *sections]
 
 
 def _strip(judgements: Sequence[Judgement]) -> page.Markup:
-    counts = dict.fromkeys(("pass", "warn", "fail"), 0)
-    for judgement in judgements:
-        counts[judgement.verdict] += 1
+    passed, warned, failed = _counts(judgements)
     return page.tiles(
         [
-            page.Tile("rules pass", str(counts["pass"]), status="pass"),
-            page.Tile(
-                "warnings, which do not block",
-                str(counts["warn"]),
-                status="warn" if counts["warn"] else "",
-            ),
-            page.Tile(
-                "failures, which block",
-                str(counts["fail"]),
-                status="fail" if counts["fail"] else "",
-            ),
+            page.Tile("Rules that pass", str(passed), f"of {len(judgements)}", status="pass"),
+            page.Tile("Warnings, which do not block", str(warned), status="warn" if warned else ""),
+            page.Tile("Failures, which block", str(failed), status="fail" if failed else ""),
         ]
     )
 
 
 def _table(judgements: Sequence[Judgement]) -> page.Markup:
-    headers = ["", "figure", "must be", "measured", "samples"]
+    headers = ["figure", "must be", "measured", "samples", ""]
     return page.table(headers, [_row(judgement) for judgement in judgements])
 
 
 def _row(judgement: Judgement) -> list[page.Cell]:
     figure = judgement.figure
     return [
-        _badge(judgement),
-        _lines(figure.label if figure else "", page.code(judgement.rule.metric)),
+        _lines(_name(judgement), page.code(judgement.rule.metric)),
         _condition(judgement),
         _measured(judgement),
         figure.samples if figure else None,
+        _badge(judgement),
     ]
 
 
@@ -101,27 +119,46 @@ def _condition(judgement: Judgement) -> page.Markup:
     upper = rule.at_most is not None
     wanted = rule.at_most if upper else rule.at_least
     words = f"at {'most' if upper else 'least'} "
+    notes = []
     if isinstance(wanted, str):
-        words += "the champion's" if wanted == CHAMPION else wanted.removeprefix("evaluation.")
-        words += f" {judgement.bound:.4g}" if judgement.bound is not None else ""
+        whose = "the champion's" if wanted == CHAMPION else wanted.removeprefix("evaluation.")
+        words += whose if judgement.bound is None else _short(judgement.bound)
+        notes += [whose] if judgement.bound is not None else []
     else:
-        words += f"{wanted:.4g}"
+        words += _short(wanted or 0.0)
     if rule.tolerance:
-        words += f" {'+' if upper else '−'} {rule.tolerance:.4g}"
-    asked = f"on {rule.min_samples} samples or more" if rule.min_samples else ""
-    return _lines(words, page.Markup("{}").format(asked))
+        words += f" {'+' if upper else '−'} {_short(rule.tolerance)}"
+    if rule.min_samples:
+        notes.append(f"on {rule.min_samples} samples or more")
+    return _lines(words, page.Markup("<br>").join(notes))
 
 
 def _measured(judgement: Judgement) -> page.Markup:
     figure = judgement.figure
     if figure is None:
         return _lines("–", page.Markup("{}").format(judgement.reason))
-    value = f"{figure.value:.4g} {figure.unit}".strip()
+    # A share needs no unit: its rule is written as a share too.
+    value = f"{_short(figure.value)} {'' if figure.unit == 'share' else figure.unit}".strip()
+    spread = ""
     if figure.low is not None and figure.high is not None:
-        value += f" (95%: {figure.low:.4g} to {figure.high:.4g})"
+        spread = f"95%: {_short(figure.low)} to {_short(figure.high)}".replace(" ", "\u00a0")
     chosen = judgement.rule.at_most if judgement.rule.at_least is None else judgement.rule.at_least
     told = judgement.verdict != "pass" or chosen == CHAMPION
-    return _lines(value, page.Markup("{}").format(judgement.reason if told else ""))
+    notes = [note for note in (spread, judgement.reason if told else "") if note]
+    return _lines(value, page.Markup("<br>").join(notes))
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}".replace("-", "\u2212")
+
+
+def _name(judgement: Judgement) -> str:
+    """The figure's label; of drift also which texts were compared."""
+    label = judgement.figure.label if judgement.figure else ""
+    for start, subject in _SUBJECTS.items():
+        if label and judgement.rule.metric.startswith(start):
+            return f"{subject}: {label}"
+    return label
 
 
 def _lines(first: str, second: page.Markup) -> page.Markup:

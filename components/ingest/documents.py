@@ -77,7 +77,7 @@ def parse_time(value: object) -> dt.datetime | None:
         time = value
     elif isinstance(value, dt.date):
         time = dt.datetime(value.year, value.month, value.day)
-    elif isinstance(value, int) or (isinstance(value, str) and _is_year(value)):
+    elif type(value) is int or (isinstance(value, str) and _is_year(value)):
         time = dt.datetime(int(value), 1, 1)
     elif isinstance(value, str):
         time = dt.datetime.fromisoformat(value.strip())
@@ -117,6 +117,7 @@ class Era:
 
     @property
     def bounded(self) -> bool:
+        """Whether it has a bound at all."""
         return self.start is not None or self.end is not None
 
     def holds(self, time: dt.datetime | None) -> bool:
@@ -126,6 +127,8 @@ class Era:
         return (self.start is None or time >= self.start) and (self.end is None or time < self.end)
 
     def overlaps(self, other: Era) -> bool:
+        """Whether some moment lies in both."""
+
         def before(one: Era, two: Era) -> bool:
             return one.end is not None and two.start is not None and one.end <= two.start
 

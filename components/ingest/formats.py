@@ -137,7 +137,7 @@ def _time(row: dict[str, object], column: str, where: str) -> dt.datetime | None
         return None
     try:
         return parse_time(row[column])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise DataError(
             f"expected a year or an ISO 8601 time in {column!r} at {where}. "
             f"Received: {row[column]!r}"

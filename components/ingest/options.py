@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class IngestOptions(BaseModel):
@@ -48,9 +49,21 @@ class IngestOptions(BaseModel):
         default=20, ge=1, description="Paragraphs shorter than this are joined to the next one."
     )
 
+    @field_validator("reference_from", "reference_to", "current_from", "current_to", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        # YAML reads 1980 as a number and 1980-01-31 as a date.
+        if isinstance(value, dt.date):
+            return value.isoformat()
+        return str(value) if type(value) is int else value
+
     @model_validator(mode="after")
     def _eras_need_time(self) -> Self:
-        bounds = (self.reference_from, self.reference_to, self.current_from, self.current_to)
-        if any(bounds) and not self.time_column and not self.source.startswith("sotu:"):
-            raise ValueError("an era is set, so time_column must name the column of the time")
+        bounds = ("reference_from", "reference_to", "current_from", "current_to")
+        chosen = [name for name in bounds if getattr(self, name)]
+        if chosen and not self.time_column and not self.source.startswith("sotu:"):
+            raise ValueError(
+                f"an era is set, so time_column must name the column of the time; received none. "
+                f"Name it, or do without eras: leave {', '.join(chosen)} empty"
+            )
         return self

@@ -1,10 +1,10 @@
-"""The training step: loss, gradients and AdamW of one batch in one compiled TensorFlow function."""
+"""The training step: loss, gradients and update of one batch, compiled as one function."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from components.train.decoder import Decoder
 from components.train.options import TrainOptions
 
 FINAL_RATE_SHARE = 0.1
+ADAM_BETA_2, ADAM_EPSILON = 0.95, 1e-8
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
@@ -48,15 +49,51 @@ def precision_policy(precision: str) -> str:
     return "float32"
 
 
+def _adamw(model: Decoder, schedule: Any, options: TrainOptions) -> Any:
+    adam = keras.optimizers.AdamW(
+        learning_rate=schedule,
+        weight_decay=options.weight_decay,
+        beta_2=ADAM_BETA_2,
+        epsilon=ADAM_EPSILON,
+        global_clipnorm=options.clip_norm,
+    )
+    # Decay shrinks matrices that multiply; shrinking scales or embeddings only hurts.
+    kept = [v for v in model.trainable_variables if "norm" in v.name]
+    kept += [model.token_embedding, model.position_embedding]
+    adam.exclude_from_weight_decay(var_list=kept)
+    return adam
+
+
+def _muon(model: Decoder, schedule: Any, options: TrainOptions) -> Any:
+    """Muon for the blocks' matrices; Keras gives embeddings and scales to Adam, undecayed here.
+
+    Its updates are scaled so that learning rate and decay mean what they mean for AdamW.
+    """
+    return keras.optimizers.Muon(
+        learning_rate=schedule,
+        weight_decay=options.weight_decay,
+        adam_weight_decay=0.0,
+        adam_beta_2=ADAM_BETA_2,
+        epsilon=ADAM_EPSILON,
+        global_clipnorm=options.clip_norm,
+    )
+
+
 class Learner:
     """A model, its optimizer, and compiled functions that train and evaluate it.
 
     Args:
         model: the decoder to train.
         options: learning rate, decay, clipping, steps, XLA.
+        optimizer: 'muon', or 'adamw' to compare with what most recipes are written for.
     """
 
-    def __init__(self, model: Decoder, options: TrainOptions) -> None:
+    def __init__(
+        self,
+        model: Decoder,
+        options: TrainOptions,
+        optimizer: Literal["muon", "adamw"] = "muon",
+    ) -> None:
         self.model = model
         self.schedule = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if options.warmup_steps else options.learning_rate,
@@ -65,24 +102,14 @@ class Learner:
             warmup_target=options.learning_rate if options.warmup_steps else None,
             warmup_steps=options.warmup_steps,
         )
-        self.optimizer = self._optimizer(options)
+        make = _muon if optimizer == "muon" else _adamw
+        self.optimizer = self._build(make(model, self.schedule, options))
         self._train = tf.function(self._train_step, jit_compile=options.xla)
         self._evaluate = tf.function(self._loss, jit_compile=options.xla)
 
-    def _optimizer(self, options: TrainOptions) -> Any:
-        adam = keras.optimizers.AdamW(
-            learning_rate=self.schedule,
-            weight_decay=options.weight_decay,
-            beta_2=0.95,
-            epsilon=1e-8,
-            global_clipnorm=options.clip_norm,
-        )
-        # Decay shrinks matrices that multiply; shrinking scales or embeddings only hurts.
-        kept = [v for v in self.model.trainable_variables if "norm" in v.name]
-        kept += [self.model.token_embedding, self.model.position_embedding]
-        adam.exclude_from_weight_decay(var_list=kept)
-        half = self.model.dtype_policy.compute_dtype == "float16"
-        optimizer = keras.optimizers.LossScaleOptimizer(adam) if half else adam
+    def _build(self, optimizer: Any) -> Any:
+        if self.model.dtype_policy.compute_dtype == "float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(self.model.trainable_variables)
         return optimizer
 

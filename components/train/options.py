@@ -19,16 +19,16 @@ class TrainOptions(BaseModel):
     dropout: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="Share of activations dropped in training."
     )
-    batch_size: int = Field(default=16, ge=1, description="Sequences per training step.")
-    steps: int = Field(default=1000, ge=1, description="Training steps at most.")
+    batch_size: int = Field(default=8, ge=1, description="Sequences per training step.")
+    steps: int = Field(default=600, ge=1, description="Training steps at most.")
     learning_rate: float = Field(
-        default=3e-3, gt=0, description="Peak learning rate, after the warmup."
+        default=6e-3, gt=0, description="Peak learning rate, after the warmup."
     )
     warmup_steps: int = Field(
-        default=50, ge=0, description="Steps over which the learning rate rises linearly from 0."
+        default=30, ge=0, description="Steps over which the learning rate rises linearly from 0."
     )
     weight_decay: float = Field(
-        default=0.1, ge=0, description="AdamW's decoupled decay of the weight matrices."
+        default=0.1, ge=0, description="Decoupled decay of the blocks' weight matrices."
     )
     clip_norm: float = Field(
         default=1.0, gt=0, description="Global gradient norm above which gradients are scaled down."

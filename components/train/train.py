@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from components.train.checkpoint import Arrays, Checkpoint, Progress
     from components.train.learner import Learner
 
-EVALUATION_TOKENS = 32_768
+EVALUATION_TOKENS = 16_384
 _SECONDS_BETWEEN_LINES = 0.5
 _NOT_PART_OF_A_RUN = {"checkpoint_seconds", "export_xla"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from components import page
 from components.artifacts import ExamplesManifest, Rejected
 from components.validate.suite import Outcome, Suite
@@ -21,48 +23,53 @@ def render(
         lead = f"The run stops: {len(broken)} of {len(suite.outcomes)} expectations fail ({names})."
     else:
         lead = (
-            f"All {len(suite.outcomes)} expectations hold. {passed:,} of {total:,} examples go on; "
-            f"{failed:,} are set aside."
+            f"The data is fit for training: all {len(suite.outcomes)} expectations hold. "
+            f"{_count(passed)} of {_count(total)} examples go on; "
+            f"{_count(failed)} {'is' if failed == 1 else 'are'} set aside."
         )
     tiles = [
-        page.Tile("Examples checked", f"{total:,}"),
-        page.Tile("Set aside", f"{failed:,}", "", f"{share:.2%} of all"),
+        page.Tile("Examples checked", _count(total)),
+        page.Tile("Set aside", _count(failed), "", f"{share:.2%} of all"),
         page.Tile(
             "Expectations met",
             f"{len(suite.outcomes) - len(broken)} of {len(suite.outcomes)}",
             status="fail" if broken else "pass",
         ),
-        page.Tile("Duplicates", f"{manifest.duplicates:,}", "", "left out when the data was read"),
+        page.Tile("Duplicates", _count(manifest.duplicates), "", "left out when the data was read"),
     ]
-    headers = ["Expectation", "Column", "Tolerated", "Observed", "Verdict"]
+    headers = ["expectation", "column", "tolerated", "observed", ""]
     return page.render(
         "Data validation",
         lead,
         [
-            page.Section("At a glance", [page.tiles(tiles)]),
+            page.Section("", [page.tiles(tiles)]),
             page.Section(
                 "Expectations",
                 [page.table(headers, [_row(outcome) for outcome in suite.outcomes])],
                 note="A row that fails is set aside. More of them than tolerated stop the run.",
             ),
-            page.Section("Rows set aside", _rows(rejected, failed)),
+            page.Section(
+                "Rows set aside",
+                _rows(rejected, failed),
+                note="Below each stands the expectation that it failed, its split and its id.",
+            ),
         ],
         status="fail" if broken else "pass",
         facts={
-            "Suite": suite.name,
-            "Source": manifest.source,
-            "Snapshot": manifest.snapshot_digest[:16],
+            "suite": suite.name,
+            "source": page.code(manifest.source),
+            "snapshot": page.code(manifest.snapshot_digest[:12]),
         },
     )
 
 
 def _row(outcome: Outcome) -> list[page.Cell]:
-    name = page.Markup("{}<br>{}").format(outcome.description, page.code(outcome.kind))
+    name = page.Markup("{}<br>{}").format(_thin(outcome.description), page.code(outcome.kind))
     return [
         name,
         str(outcome.kwargs.get("column", "")),
         f"{1 - outcome.mostly:.1%}" if outcome.by_row else "",
-        outcome.found(),
+        _observed(outcome.found()),
         page.badge("pass" if outcome.success else "fail"),
     ]
 
@@ -79,13 +86,28 @@ def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
     blocks: list[page.Block] = [
         page.quote(
             _shown(row.get("text")),
-            f"{row['reason']} ({row['split']}, {row['example_id']})",
+            f"{str(row['reason']).rstrip('.')} ({row['split']}, {str(row['example_id'])[:12]})",
         )
         for row in first
     ]
     if failed > len(first):
-        blocks.append(f"And {failed - len(first):,} more, in {rejected.rows_path.name}.")
+        blocks.append(f"And {_count(failed - len(first))} more, in {rejected.rows_path.name}.")
     return blocks
+
+
+def _count(rows: int) -> str:
+    return page.number(rows, 0)
+
+
+def _observed(found: str) -> str:
+    """What was found, without the brackets and quotes of a list of column names."""
+    shown = found.strip("[]").replace("'", "") if found.startswith("[") else found
+    return _thin(shown)
+
+
+def _thin(text: str) -> str:
+    """The text with thousands set apart as everywhere on the page."""
+    return re.sub(r"(?<=\d),(?=\d{3})", "\u202f", text)
 
 
 def _shown(text: str | None) -> str:

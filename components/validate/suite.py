@@ -87,6 +87,7 @@ class Outcome:
 
     @property
     def mostly(self) -> float:
+        """Least share of the judged rows that must meet the expectation."""
         return float(self.kwargs.get("mostly", 1.0))
 
     @property
@@ -97,6 +98,7 @@ class Outcome:
 
     @property
     def success(self) -> bool:
+        """Whether it holds over all that was checked; one that could not be evaluated does not."""
         if self.error or self.failed_shards:
             return False
         return self.share >= self.mostly
@@ -174,6 +176,7 @@ class Suite:
 
     @property
     def success(self) -> bool:
+        """Whether every expectation holds so far."""
         return all(outcome.success for outcome in self.outcomes)
 
     def check(self, frame: pd.DataFrame) -> dict[int, list[Outcome]]:

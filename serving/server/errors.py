@@ -29,14 +29,17 @@ class StatusError(Exception):
 
 
 def invalid_argument(message: str) -> StatusError:
+    """The caller's request makes no sense."""
     return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def not_found(message: str) -> StatusError:
+    """There is no such model or version."""
     return StatusError(grpc.StatusCode.NOT_FOUND, message)
 
 
 def signature_not_found(name: str) -> StatusError:
+    """The model has no such signature; TensorFlow Serving's code and words."""
     message = f'Serving signature key "{name}" not found.'
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
 

@@ -24,5 +24,9 @@ def test_a_narrow_logarithmic_axis_still_names_a_few_values() -> None:
     assert Axis([1.6, 4.5], log=True).ticks() == [2.0, 2.5, 3.0, 4.0]
 
 
+def test_a_logarithmic_axis_between_two_steps_is_named_like_a_linear_one() -> None:
+    assert Axis([1.55, 1.95], log=True).ticks() == [1.6, 1.7, 1.8, 1.9]
+
+
 def test_equal_values_stand_in_the_middle() -> None:
     assert Axis([3.0, 3.0], log=False).percent(3.0) == pytest.approx(50.0)

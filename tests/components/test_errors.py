@@ -1,5 +1,7 @@
 """A user's mistake ends a process in one line and exit code 2; a defect keeps its traceback."""
 
+from pathlib import Path
+
 import pytest
 
 from components.errors import DataError, LoomlineError, one_line_errors
@@ -10,6 +12,13 @@ def test_a_user_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[
         raise DataError("expected text.\nReceived: nothing")
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: expected text. Received: nothing\n"
+
+
+def test_a_full_disk_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        Path("/dev/full").write_text("text")
+    assert ended.value.code == 2
+    assert "No space left on device" in capsys.readouterr().err
 
 
 def test_a_defect_keeps_its_traceback() -> None:

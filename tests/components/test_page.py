@@ -100,10 +100,21 @@ def test_tables_set_numbers_to_the_right_and_show_missing_ones_as_a_dash() -> No
     shown = page.table(
         ["name", "value", "count", "ok"], [["a", 1.5, 12345, True], ["b", None, 2, False]]
     )
-    assert '<td class="number">1.50</td>' in shown
-    assert '<td class="number">–</td>' in shown
-    assert '<td class="number">12\u202f345</td>' in shown
-    assert "<td>yes</td>" in shown
+    assert '<td class="number" data-name="value">1.50</td>' in shown
+    assert '<td class="number" data-name="value">–</td>' in shown
+    assert '<td class="number" data-name="count">12\u202f345</td>' in shown
+    assert '<td data-name="ok">yes</td>' in shown
+
+
+def test_a_wide_table_names_every_value_for_a_phone() -> None:
+    shown = page.table(["name", "low", "high", ""], [["a", 1.0, 2.0, "<b>"]])
+    assert '<td class="number" data-name="high">2.00</td>' in shown
+    assert '<table class="wide">' in shown
+    assert "data-name" not in page.table(["name", "low"], [["a", 1.0]])
+
+
+def test_a_section_without_a_title_has_no_heading() -> None:
+    assert "<h2>" not in page.render("T", "lead", [page.Section("", ["text"])])
 
 
 def test_figures_show_unit_and_interval() -> None:

@@ -1,5 +1,6 @@
 """Raw text becomes a gated and served model, by the command that a user types."""
 
+import io
 import json
 import signal
 import subprocess
@@ -174,12 +175,22 @@ def test_a_killed_run_started_again_goes_on(
     assert versions(tmp_path) == ["1"]
 
 
+def parquet() -> bytes:
+    """A Parquet file without the column `text`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = io.BytesIO()
+    pq.write_table(pa.table({"body": ["hello"]}), written)
+    return written.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("empty.txt", b"", "expected"),
         ("latin.txt", "caf\xe9 au lait, every day of the week".encode("latin-1"), "UTF-8"),
-        ("rows.csv", b"id,body\n1,hello\n", "text"),
+        ("rows.parquet", parquet(), "expected the column 'text'"),
     ],
     ids=["empty corpus", "not UTF-8", "no text column"],
 )

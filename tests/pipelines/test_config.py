@@ -65,6 +65,8 @@ def test_a_path_is_read_as_a_config(tmp_path: Path) -> None:
         ("train.layers", "--set expects section.key=value. Received: 'train.layers'"),
         ("train.layers=[", "--set train.layers: the value is not YAML"),
         ("ingest.reference_from='1900'", "time_column"),
+        ("gate.rules=[{metric: a, at_most: 1, tolerance: .inf}]", "a finite number"),
+        ("evaluate.temperature=.nan", "greater than or equal to 0"),
     ],
 )
 def test_a_wrong_override_is_refused_in_one_line(override: str, said: str) -> None:
@@ -87,6 +89,19 @@ def test_an_unknown_key_lists_the_accepted_ones() -> None:
 def test_a_file_that_is_no_config_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_config("test", text=text)
+
+
+@pytest.mark.parametrize("bound", ["1950", "1950-12-31", "1950-12-31T12:00:00", "'1950'"])
+def test_the_bound_of_an_era_needs_no_quotes(bound: str) -> None:
+    config = load_config("text", overrides=[f"ingest.reference_to={bound}"])
+    assert config.ingest.reference_to == bound.strip("'")
+
+
+def test_a_config_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"# caf\xe9\nmodality: text\n")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(str(path))
 
 
 def test_an_unknown_config_names_the_shipped_ones() -> None:

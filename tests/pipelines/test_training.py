@@ -61,7 +61,7 @@ def test_defaults_come_from_the_configuration(spec: dict[str, Any]) -> None:
 def test_a_steps_interface_has_exactly_the_steps_options(step: str, spec: dict[str, Any]) -> None:
     component = spec["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
     of_the_run = {"source_digest", "code_digest", "champion", "checkpoints"}
-    of_the_run |= {"records", "provenance"}
+    of_the_run |= {"champion_digest", "records", "provenance"}
     assert set(component) - of_the_run == set(SECTIONS[step].model_fields)
     assert of_the_run == set(RUN_PARAMETERS)
 

@@ -84,6 +84,7 @@ def test_scores_stand_for_every_held_out_row_in_order(
     table = pq.read_table(evaluated[0].scores_path).to_pydict()
     texts = rows(examples, EVAL, "text")
     assert table["example_id"] == rows(examples, EVAL, "example_id")
+    assert table["document_id"] == rows(examples, EVAL, "document_id")
     assert table["num_bytes"] == [len(text.encode()) for text in texts]
     assert table["num_tokens"] == [len(text.encode()) + 1 for text in texts]
     total = sum(table["nll"]) / math.log(2) / sum(size + 1 for size in table["num_bytes"])
@@ -118,7 +119,8 @@ def test_the_page_escapes_hostile_text_and_says_what_was_extrapolated(
     page = evaluated[0].html_path.read_text()
     assert "<script" not in page
     assert "bits per byte (95%:" in page
-    assert "worse than the smoothed 5-gram" in page
+    assert "worse than" in page
+    assert "a 5-gram (" in page
     assert "extrapolation, not measured" in page
     assert "Kneser-Ney" in page
 
@@ -147,7 +149,8 @@ def test_a_champion_judged_by_the_same_texts_is_not_scored_again(
     shutil.copytree(evaluated[0].path, version / "loomline")
     # A record that only reading it can tell: every score is halved.
     table = pq.read_table(version / "loomline" / "scores.parquet")
-    halved = table.set_column(1, "nll", [np.asarray(table.column("nll")) / 2])
+    place = table.schema.get_field_index("nll")
+    halved = table.set_column(place, "nll", [np.asarray(table.column("nll")) / 2])
     pq.write_table(halved, version / "loomline" / "scores.parquet")
     figures = run(examples, model, OPTIONS, version, tmp_path / "evaluation")
     assert figures["bits_per_byte_minus_champion"].value == pytest.approx(

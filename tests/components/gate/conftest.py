@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts import Decision, Drift, Evaluation, Figure, Model, Published
+from components.artifacts import (
+    Decision,
+    Drift,
+    Evaluation,
+    Figure,
+    Model,
+    Published,
+    saved_model_digest,
+)
 from components.gate.gate import run
 from components.gate.options import GateOptions
 
@@ -46,6 +54,7 @@ def write_evaluation(
     count = len(scores)
     columns = {
         "example_id": [f"{place:04d}" for place in range(count)],
+        "document_id": [f"document {place % 20}" for place in range(count)],
         "nll": list(scores),
         "num_tokens": [30] * count,
         "num_bytes": [99] * count,
@@ -74,10 +83,11 @@ class Bench:
         drift: Figures | None = None,
         champion: Path | None = None,
         scores: Sequence[float] = (100.0, 120.0),
+        champion_measured: Mapping[str, Any] | None = None,
         **keys: Any,
     ) -> bool:
         digest = Model(self.root / "model").digest()
-        keys = {"model_digest": digest, **keys}
+        keys = {"model_digest": digest, "champion": champion_measured, **keys}
         write_evaluation(
             self.root / "evaluation", keys.pop("model_digest"), figures, scores, **keys
         )
@@ -90,8 +100,10 @@ class Bench:
     def champion(self, figures: Figures, scores: Sequence[float] = (), **keys: Any) -> Path:
         """A published version 3 with its recorded evaluation."""
         version = Published(self.root / "models" / "text" / "3")
-        write_evaluation(version.provenance_folder, "other", figures, scores, **keys)
-        (version.path / "saved_model.pb").write_bytes(b"")
+        version.path.mkdir(parents=True, exist_ok=True)
+        (version.path / "saved_model.pb").write_bytes(b"the model now served")
+        digest = saved_model_digest(version.path)
+        write_evaluation(version.provenance_folder, digest, figures, scores, **keys)
         return version.path
 
 

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from components.artifacts import Figure, Model
+from components.artifacts import Figure, Model, saved_model_digest
 from components.errors import AlteredModelError, DataError, ModelError
+from components.evaluate.intervals import ClusterBootstrap
+from components.evaluate.options import EvaluateOptions
 from components.gate.gate import run
 from components.gate.options import GateOptions
+from components.gate.paired import difference
 
 Make = Callable[[], Any]
 BITS = "evaluation.bits_per_byte"
@@ -115,7 +118,7 @@ def test_without_a_champion_there_is_nothing_to_beat(bench: Make) -> None:
 
 
 @pytest.mark.parametrize(("worse", "approved"), [(-5.0, True), (0.5, True), (5.0, False)])
-def test_the_same_texts_are_compared_text_by_text(
+def test_the_same_texts_are_compared_pair_by_pair(
     bench: Make, worse: float, approved: bool
 ) -> None:
     judge, texts = bench(), random.Random(0)
@@ -141,7 +144,7 @@ def test_other_texts_are_not_comparable(bench: Make) -> None:
 def test_figures_measured_anew_are_comparable(bench: Make) -> None:
     judge = bench()
     champion = judge.champion({"bits_per_byte": Figure(0.5)}, eval_digest="older texts")
-    anew = {"version": 3, "model_digest": "other"}
+    anew = {"version": 3, "model_digest": saved_model_digest(champion)}
     for bits, approved in ((2.0, True), (1.9, False)):
         figures = {"bits_per_byte": dataclasses.asdict(Figure(bits))}
         told = {**anew, "figures": figures}
@@ -152,6 +155,62 @@ def test_figures_measured_anew_are_comparable(bench: Make) -> None:
         folders = [judge.root / name for name in ("model", "evaluation", "drift", "decision")]
         assert run(*folders[:3], options, champion, folders[3]) is approved
         assert judge.decision["rules"][0]["bound"] == bits
+
+
+@pytest.mark.parametrize(
+    ("paired", "approved"),
+    [
+        (Figure(-0.05, -0.09, -0.01, 20), True),
+        (Figure(0.0, -0.02, 0.02, 20), True),
+        (Figure(0.0, -0.04, 0.04, 20), False),
+        (Figure(math.nan, math.nan, math.nan, 20), False),
+    ],
+)
+def test_the_evaluations_own_difference_decides(
+    bench: Make, paired: Figure, approved: bool
+) -> None:
+    """Whatever the recorded scores would say: they are the same here."""
+    judge = bench()
+    same = [100.0 + place for place in range(40)]
+    champion = judge.champion({"bits_per_byte": Figure(1.9)}, same)
+    figures = {**GOOD, "bits_per_byte_minus_champion": paired}
+    assert judge.judge(CHAMPION, figures, champion=champion, scores=same) is approved
+    if approved:
+        assert f"{paired.high:+.4g}" in judge.decision["rules"][0]["reason"]
+
+
+def test_without_it_the_difference_is_the_one_that_evaluation_computes(
+    bench: Make, tmp_path: Path
+) -> None:
+    import numpy as np
+
+    judge, texts = bench(), np.random.default_rng(0)
+    before = texts.uniform(50, 250, 200)
+    # All texts of a document moved alike, so documents and not texts must be resampled.
+    after = before + texts.normal(0, 3, 20)[np.arange(200) % 20]
+    champion = judge.champion({"bits_per_byte": Figure(1.9)}, before.tolist())
+    judge.judge(CHAMPION, GOOD, champion=champion, scores=after.tolist())
+    found = difference(
+        champion / "loomline" / "scores.parquet", judge.root / "evaluation" / "scores.parquet"
+    )
+    documents = [f"document {place % 20}" for place in range(200)]
+    draws = ClusterBootstrap(documents, EvaluateOptions().bootstrap, EvaluateOptions().seed)
+    wanted = draws.ratio((after - before) / math.log(2), np.full(200, 100.0))
+    assert found is not None
+    assert (found.low, found.high, found.samples) == pytest.approx((wanted.low, wanted.high, 20))
+    assert found.value == pytest.approx(wanted.value)
+    assert f"{found.high:+.4g}" in judge.decision["rules"][0]["reason"]
+
+
+def test_a_champion_whose_files_changed_since_is_not_comparable(bench: Make) -> None:
+    judge = bench()
+    champion = judge.champion(GOOD, (100.0, 120.0))
+    (champion / "saved_model.pb").write_bytes(b"another model")
+    assert not judge.judge(CHAMPION, GOOD, champion=champion)
+    assert "not comparable" in judge.decision["rules"][0]["reason"]
+    stale = {"version": 3, "model_digest": "f" * 64, "figures": {"bits_per_byte": {"value": 9.0}}}
+    assert not judge.judge(CHAMPION, GOOD, champion=champion, champion_measured=stale)
+    assert "another model than version 3" in judge.decision["rules"][0]["reason"]
 
 
 def test_a_champion_without_the_figure_fails_the_rule(bench: Make) -> None:

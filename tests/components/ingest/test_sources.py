@@ -165,3 +165,10 @@ def test_nothing_there_is_one_clear_line(tmp_path: Path) -> None:
         open_source("s3://bucket/key")
     with pytest.raises(ConfigError, match="nothing after 'sotu:'"):
         open_source("sotu:1900")
+
+
+@pytest.mark.parametrize("time", ["first of May", 0, 10**20, True, [1900]])
+def test_what_is_no_time_is_one_clear_line(tmp_path: Path, time: object) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x", "at": time}), "utf-8")
+    with pytest.raises(DataError, match=r"ISO 8601 time in 'at' at .*a\.jsonl:1"):
+        read(tmp_path / "a.jsonl", "text", "at")

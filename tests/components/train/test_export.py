@@ -11,15 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from components.artifacts import Examples, TransformedExamples
 from components.errors import ModelError
+from components.ingest.ingest import run as ingest
+from components.ingest.options import IngestOptions
 from components.train.decoding_weights import fold
+from components.train.export import export_text
 from components.train.warmup import WARMUP_FILE
+from components.transform.load import load_transform
+from components.transform.options import TransformOptions
+from components.transform.transform import run as transform
 
 ALONE = """
 import ctypes, glob, json, os, sys
@@ -102,6 +110,93 @@ def test_warmup_requests_are_answered(
         inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
         model.signatures[name](**inputs)
     assert seen == {"generate", "score", "tokenize"}
+
+
+SERVE = """
+import json, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+texts = tf.constant(json.load(sys.stdin))
+one = lambda value, kind: tf.constant([value], kind)
+calls = {
+    "generate": dict(
+        prompt=tf.constant(["we meet"]), max_new_tokens=one(8, tf.int32),
+        temperature=one(0.0, tf.float32), top_k=one(0, tf.int32), top_p=one(1.0, tf.float32),
+        seed=one(0, tf.int64),
+    ),
+    "score": dict(text=texts),
+    "tokenize": dict(text=texts),
+}
+found = {}
+for name, inputs in calls.items():
+    outputs = model.signatures[name](**inputs)
+    found |= {f"{name}.{key}": outputs[key].numpy() for key in outputs}
+text = found.pop("generate.text")[0].decode()
+print(json.dumps({"text": text, **{name: value.tolist() for name, value in found.items()}}))
+"""
+
+
+@pytest.mark.slow
+def test_the_transform_steps_own_graph_is_served_after_it_is_gone(
+    decoder_weights: dict[str, Any], reference: Any, tmp_path: Path
+) -> None:
+    """Tokens as they were trained on, row by row, and what the model makes of them."""
+    texts = {"1.txt": "we meet again and again\n", "2.txt": "again we met, and the union stands\n"}
+    (tmp_path / "source").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "source" / name).write_text(text * 3, "utf-8")
+    examples, graph = Examples(tmp_path / "examples"), tmp_path / "graph"
+    ingest(IngestOptions(source=str(tmp_path / "source"), eval_percent=50), examples.path)
+    transformed = TransformedExamples(tmp_path / "transformed")
+    size = transform(examples.path, TransformOptions(vocabulary_size=280), graph, transformed.path)
+    learned = size["vocabulary_size"]
+    assert learned > 257
+    random = np.random.default_rng(1)
+    weights = {
+        **decoder_weights,
+        "token_embedding": random.normal(0, 0.3, (learned, 12)).astype(np.float32),
+    }
+    export_text(weights, heads=2, graph=graph, destination=tmp_path / "model")
+    trained_on = dict(trained_tokens(transformed))
+    rows = {
+        row["example_id"]: row["text"]
+        for split in ("train", "eval")
+        for batch in examples.batches(split)
+        for row in batch.to_pylist()
+    }
+    tokenizer = load_transform(graph)
+    prompt = tokenizer.tokenize(tf.constant(["we meet"])).to_list()[0]
+    for folder in ("graph", "transformed", "examples", "source"):
+        (tmp_path / folder).rename(tmp_path / f"gone-{folder}")
+    served = subprocess.run(
+        [sys.executable, "-c", SERVE, str(tmp_path / "model")],
+        input=json.dumps(list(rows.values())),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(served.stdout.splitlines()[-1])
+    tokens = [[token for token in row if token >= 0] for row in found["tokenize.tokens"]]
+    assert tokens == [trained_on[example_id] for example_id in rows]
+    plain = type(reference)(weights, 2)
+    assert found["score.nll"] == pytest.approx([plain.nll(row) for row in tokens], rel=2e-5)
+    greedy, logprob = plain.greedy(prompt, 8)
+    kept = [token for token in greedy if token]
+    text = tokenizer.detokenize(tf.ragged.constant([kept], tf.int32)).numpy()[0]
+    assert found["text"] == text.decode()
+    assert found["generate.logprob"] == pytest.approx([logprob], abs=2e-4)
+
+
+def trained_tokens(transformed: TransformedExamples) -> Iterator[tuple[str, list[int]]]:
+    """The tokens that training reads, by example_id."""
+    for split in ("train", "eval"):
+        for record in tf.data.TFRecordDataset(list(map(str, transformed.shards(split)))):
+            features = tf.train.Example.FromString(record.numpy()).features.feature
+            name = features["example_id"].bytes_list.value[0].decode()
+            yield name, list(features["tokens"].int64_list.value)
 
 
 BAD_REQUESTS = [

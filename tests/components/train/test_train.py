@@ -15,6 +15,8 @@ import tensorflow as tf
 from components.artifacts import TransformedExamples
 from components.errors import DataError, TrainingError
 from components.train import windows
+from components.train.decoder import Decoder
+from components.train.learner import Learner
 from components.train.options import TrainOptions
 from components.train.train import Training
 
@@ -97,6 +99,21 @@ def test_xla_computes_what_plain_tensorflow_computes(
     assert compiled == pytest.approx(plain, abs=1e-3)
 
 
+def test_muon_turns_a_matrix_alike_in_every_direction_and_adamw_does_not() -> None:
+    options = TrainOptions.model_validate({**SMALL, "warmup_steps": 0, "weight_decay": 0})
+    windows_of_tokens = np.random.default_rng(0).integers(0, 41, (4, 9)).astype("int32")
+    spreads = {}
+    for optimizer in ("muon", "adamw"):
+        learner = Learner(Decoder(41, 8, 1, 16, 2), options, optimizer)
+        before = learner.model.numpy_weights()["blocks.0.expand"]
+        learner.train(windows_of_tokens)
+        moved = learner.model.numpy_weights()["blocks.0.expand"] - before
+        singular = np.linalg.svd(moved, compute_uv=False)
+        spreads[optimizer] = singular[0] / np.median(singular)
+
+    assert spreads["muon"] < 2 < spreads["adamw"]
+
+
 def test_training_stops_when_the_held_out_loss_no_longer_falls(
     examples: TransformedExamples, tmp_path: Path
 ) -> None:
@@ -111,7 +128,7 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     examples: TransformedExamples, tmp_path: Path
 ) -> None:
-    changed = {"steps": 1200, "eval_every": 400, "checkpoint_seconds": 1, "dropout": 0.1}
+    changed = {"steps": 600, "eval_every": 200, "checkpoint_seconds": 1, "dropout": 0.1}
     program = (
         "import sys, json; from pathlib import Path; from components.artifacts import *; "
         "from components.train.options import TrainOptions; "
@@ -132,7 +149,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
 
     options = TrainOptions.model_validate({**SMALL, **changed})
     resumed = Training(examples, options, tmp_path / "checkpoints", tmp_path / "logs")
-    assert 0 < resumed.progress.step < 1200
+    assert 0 < resumed.progress.step < 600
     resumed.run()
 
     whole = _train(examples, tmp_path / "whole", **changed)
