@@ -15,6 +15,8 @@ def method(figures: Mapping[str, Figure], options: EvaluateOptions, documents: i
         "Bits per byte: negative log-likelihood of each text and its end, in bits, over its "
         "UTF-8 bytes plus one for the end, summed over the held-out split. Perplexity is per "
         "token, so it depends on the tokenizer; bits per byte does not.",
+        "Training keeps the weights with the lowest loss on a sample of this same held-out split, "
+        "looked at now and then; that choice makes the figure a little optimistic.",
         f"Intervals: {options.bootstrap} resamples of whole documents ({documents}), because "
         "paragraphs of one document resemble each other; percentiles are moved out for few "
         "documents by Student's t (expanded percentile interval, Hesterberg 2015, What Teachers "

@@ -80,9 +80,10 @@ def _export(
 
 
 def fingerprint(examples: artifacts.TransformedExamples, options: TrainOptions) -> str:
-    """Identifies a run: the same data and the options that matter to the weights."""
+    """Identifies a run: the same data, code, and options that matter to the weights."""
     chosen = options.model_dump(exclude=_NOT_PART_OF_A_RUN)
-    content = json.dumps([chosen, examples.statistics()], sort_keys=True)
+    code = artifacts.digest_files(Path(__file__).parent, skip=["__pycache__"])
+    content = json.dumps([chosen, code, examples.statistics()], sort_keys=True)
     digest = hashlib.sha256(content.encode())
     for split in (artifacts.TRAIN, artifacts.EVAL):
         for shard in examples.shards(split):
@@ -161,6 +162,8 @@ class Training:
         progress = self.progress
         self._speed.tokens_per_second()  # remembered: evaluating starts the count anew
         eval_loss = self.learner.evaluate(self.evaluation)
+        if not math.isfinite(eval_loss):
+            raise TrainingError(_diverged(progress.step, eval_loss, self.options))
         seconds = time.monotonic() - self._started
         progress.history.append(
             {"step": progress.step, "seconds": seconds, "loss": loss, "eval_loss": eval_loss}

@@ -77,7 +77,7 @@ def _check(source: Examples, suite: Suite, passing: Any, rejected: Rejected) -> 
 
 
 def _result(suite: Suite, passed: int, failed: int) -> dict[str, Any]:
-    """Great Expectations' form of a result, with the figures that a policy can refer to."""
+    """Great Expectations' form of a result, with the share of rows that were rejected."""
     successful = sum(outcome.success for outcome in suite.outcomes)
     share = failed / (passed + failed) if passed + failed else 0.0
     rejected = Figure(
