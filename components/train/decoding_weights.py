@@ -4,9 +4,9 @@ At batch 1 a step of a small model costs less in arithmetic than in starting ope
 everything that is the same for every token is multiplied into the weights once, in float64:
 
 - **Layer norm by its length alone.** The norm subtracts the mean, so the residual stream's
-  component along (1, ..., 1) never matters. A rotation makes it coordinate 0, which is then free to hold the
-  constant sqrt(width * epsilon). With that, LN(x) is exactly x / |x| * sqrt(width), and the factor,
-  the scale and the rotation belong to the matrix that follows.
+  component along (1, ..., 1) never matters. A rotation makes it coordinate 0, which is then free
+  to hold the constant sqrt(width * epsilon). With that, LN(x) is exactly x / |x| * sqrt(width), and
+  the factor, the scale and the rotation belong to the matrix that follows.
 - **Attention's scale** belongs to the columns of q.
 - **GELU.** With u = x / sqrt(2), gelu(x) = u * (1 + erf(u)) * sqrt(1/2); both roots belong to the
   matrices around it.

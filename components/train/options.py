@@ -20,7 +20,7 @@ class TrainOptions(BaseModel):
         default=0.0, ge=0.0, lt=1.0, description="Share of activations dropped in training."
     )
     batch_size: int = Field(default=8, ge=1, description="Sequences per training step.")
-    steps: int = Field(default=500, ge=1, description="Training steps at most.")
+    steps: int = Field(default=700, ge=1, description="Training steps at most.")
     learning_rate: float = Field(
         default=6e-3, gt=0, description="Peak learning rate, after the warmup."
     )
