@@ -185,12 +185,16 @@ def _size(card: Mapping[str, Any]) -> str:
     return f"{options['layers']} layers, width {options.get('width', '?')}"
 
 
+def _cell(value: float) -> html.Cell:
+    return round(value) if abs(value) >= 100 else value
+
+
 def _champion(story: Story) -> list[html.Section]:
     champion = story.content["champion"]
     if champion is None:
         return []
     rows: list[list[html.Cell]] = [
-        [figure.label, figure.value, story.rival[name].value, figure.unit]
+        [figure.label, _cell(figure.value), _cell(story.rival[name].value), figure.unit]
         for name, figure in story.figures.items()
         if name in story.rival and not name.startswith(("yardsticks.", "human.", "bits_per_byte_"))
     ]

@@ -1,6 +1,5 @@
 """The decoder: saved and reloaded whole, causal, and the same under another backend."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pytest
 
 from components.train.decoder import Decoder
 
@@ -58,10 +56,7 @@ def test_dropout_acts_in_training_only() -> None:
     assert np.abs(still - np.array(model(TOKENS, training=True))).max() > 1e-3
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_another_backend_computes_the_same(backend: str, tmp_path: Path) -> None:
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+def test_another_backend_computes_the_same(tmp_path: Path) -> None:
     model = _decoder()
     model.save(tmp_path / "model.keras")
     program = (
@@ -74,7 +69,7 @@ def test_another_backend_computes_the_same(backend: str, tmp_path: Path) -> None
     paths = [str(tmp_path / name) for name in ("model.keras", "tokens.npy", "logits.npy")]
     subprocess.run(
         [sys.executable, "-c", program, *paths],
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": os.pathsep.join(sys.path)},
         check=True,
     )
 
