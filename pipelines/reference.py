@@ -31,10 +31,10 @@ def reference() -> str:
 
 def _commands() -> list[str]:
     lines = ["## Commands", ""]
-    context = click.Context(main, info_name="loomline", terminal_width=80)
+    context = main.make_context("loomline", [], resilient_parsing=True, terminal_width=80)
     lines += ["```text", main.get_help(context), "```", ""]
     for name, command in sorted(main.commands.items()):
-        inner = click.Context(command, info_name=f"loomline {name}", terminal_width=80)
+        inner = click.Context(command, context, info_name=name, terminal_width=80)
         lines += [f"### loomline {name}", "", "```text", command.get_help(inner), "```", ""]
     return lines
 
