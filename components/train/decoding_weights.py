@@ -3,7 +3,7 @@
 At batch 1 a step of a small model costs less in arithmetic than in starting operations, so
 everything that is the same for every token is multiplied into the weights once, in float64:
 
-- **Layer norm by its length alone.** The norm subtracts the mean, so the residual stream's
+- **Layer norm as a division.** The norm subtracts the mean, so the residual stream's
   component along (1, ..., 1) never matters. A rotation makes it coordinate 0, which is then free
   to hold the constant sqrt(width * epsilon). With that, LN(x) is exactly x / |x| * sqrt(width), and
   the factor, the scale and the rotation belong to the matrix that follows.
