@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,33 @@ def test_the_compiled_export_fails_where_xla_is_disabled(compiled_path: Path) ->
     result = run_alone(compiled_path, "without-xla")
     assert result.returncode != 0
     assert "XLA" in result.stderr
+
+
+def test_many_threads_get_what_one_thread_gets(portable_path: Path) -> None:
+    """The cache is written in place, so a buffer shared between calls would show here."""
+    generate = tf.saved_model.load(str(portable_path)).signatures["generate"]
+
+    def answer(prompts: list[str], tokens: int, temperature: float) -> list[Any]:
+        found = generate(
+            prompt=tf.constant(prompts),
+            max_new_tokens=tf.constant([tokens]),
+            temperature=tf.constant([temperature]),
+            top_k=tf.constant([0]),
+            top_p=tf.constant([1.0]),
+            seed=tf.constant([3], tf.int64),
+        )
+        return [found["text"].numpy().tolist(), found["logprob"].numpy().round(4).tolist()]
+
+    requests = [
+        (prompts, tokens, temperature)
+        for prompts in ([""], ["the"], ["", "the state", "a"])
+        for tokens in (1, 2, 9)
+        for temperature in (0.0, 1.0)
+    ]
+    alone = [answer(*request) for request in requests]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda request: answer(*request), requests * 8))
+    assert together == alone * 8
 
 
 @pytest.mark.parametrize("compiled", [False, True])
