@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import Decision, Drift, Evaluation, Published, read_json, write_json
+from components.artifacts import Decision, Evaluation, Published, read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,6 @@ class Records:
 
     def evaluation(self) -> Evaluation:
         return Evaluation(self.path)
-
-    def drift(self) -> Drift:
-        return Drift(self.path)
 
     def decision(self) -> Decision:
         return Decision(self.path)
