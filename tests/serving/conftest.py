@@ -76,6 +76,41 @@ def _save(destination: Path, tag: str, *, warmup_tokens: int) -> Path:
                 "logprob": tf.broadcast_to(temperature + some, rows),
             }
 
+        @tf.function(
+            input_signature=[
+                column(tf.string, "prompt"),
+                tf.TensorSpec([None, None], tf.int32, "generated"),
+                column(tf.int32, "max_new_tokens"),
+                column(tf.float32, "temperature"),
+                column(tf.int32, "top_k"),
+                column(tf.float32, "top_p"),
+                column(tf.int64, "seed"),
+                column(tf.int32, "chunk_tokens"),
+            ]
+        )
+        def generate_chunk(
+            self, prompt, generated, max_new_tokens, temperature, top_k, top_p, seed, chunk_tokens
+        ):
+            """What `generate` answers in pieces, a byte a token, cut at `max_new_tokens`."""
+            rows = tf.shape(prompt)
+            words = tf.strings.as_string(tf.broadcast_to(seed, rows))
+            text = tf.strings.join([tf.broadcast_to(self.tag, rows), words, prompt], "|")
+            whole = tf.minimum(tf.strings.length(text), tf.broadcast_to(max_new_tokens, rows))
+            done = tf.reduce_sum(tf.cast(generated >= 0, tf.int32), axis=1)
+            count = tf.maximum(tf.minimum(whole - done, chunk_tokens), 0)
+            piece = tf.strings.substr(text, tf.minimum(done, tf.strings.length(text)), count)
+            width = tf.maximum(tf.reduce_max(count), 1)
+            tokens = tf.io.decode_raw(piece, tf.uint8, fixed_length=width)
+            inside = tf.sequence_mask(count, width)
+            unused = tf.reduce_sum(0 * (temperature + top_p + tf.cast(top_k, tf.float32)))
+            return {
+                "tokens": tf.where(inside, tf.cast(tokens, tf.int32) + 1, -1),
+                "text": piece,
+                "num_tokens": count,
+                "logprob": -tf.cast(count, tf.float32) + unused,
+                "finished": done + count >= whole,
+            }
+
         @tf.function(input_signature=[column(tf.string, "text")])
         def score(self, text):
             length = tf.strings.length(text)
@@ -96,7 +131,7 @@ def _save(destination: Path, tag: str, *, warmup_tokens: int) -> Path:
             return {"y": x * 2}
 
     toy = Toy()
-    names = ("generate", "score", "slow", "double", "compiled")
+    names = ("generate", "generate_chunk", "score", "slow", "double", "compiled")
     signatures = {name: getattr(toy, name) for name in names}
     signatures["serving_default"] = toy.generate
     tf.saved_model.save(toy, str(destination), signatures=signatures)
