@@ -38,6 +38,15 @@ run: $(READY) ## Take the State of the Union addresses to a served model that ge
 test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest $(ARGS)
 
+# A test whose part is missing is skipped with a message that names it.
+FAKE_GCS := .tools/fake-gcs-server
+.PHONY: test-tools
+test-tools: $(FAKE_GCS) ## Install what some tests talk to: Chromium, PostgreSQL, a Cloud Storage emulator
+	@command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core golang-go openssl postgresql >/dev/null; }
+
+$(FAKE_GCS):
+	GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@v1.56.1
+
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
@@ -59,7 +68,7 @@ docs: $(READY) ## Generate docs/reference.md and the golden pipeline of the test
 	$(BIN)/loomline compile text --to tests/golden/text-quick.yaml
 
 .PHONY: serve
-serve: $(READY) ## Serve the last pushed model over gRPC
+serve: $(READY) ## Serve the last pushed model: playground, JSON API, gRPC
 	$(BIN)/loomline serve text $(ARGS)
 
 .PHONY: bench
@@ -73,7 +82,8 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev --constraint requirements/base.txt pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 requirements/uv.in --output-file requirements/uv.txt
 	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/bench.in --output-file requirements/bench.txt
+	for version in 2.19 2.20; do $(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/tf-$$version.in --output-file requirements/tf-$$version.txt; done
 
 .PHONY: clean
 clean: ## Remove environments, caches and build output; runs/ stays
-	rm -rf .venv .venv-bench build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-tf-* .tools build .mypy_cache .pytest_cache .ruff_cache

@@ -7,7 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -150,12 +150,20 @@ def conclude(
     benchmark: str,
     figures: Mapping[str, float],
     goal: Mapping[str, float],
-    lower_is_better: bool = False,
+    lower_is_better: bool | Collection[str] = False,
 ) -> None:
-    """Says of each figure whether it meets its goal, then prints the JSON line, last of all."""
+    """Says of each figure whether it meets its goal, then prints the JSON line, last of all.
+
+    Args:
+        benchmark: its name.
+        figures: what was measured, by name.
+        goal: bounds of those figures that have one.
+        lower_is_better: of all figures, or the names of those whose goal is an upper bound.
+    """
     met = True
+    lower = set(goal if lower_is_better is True else lower_is_better or ())
     for name, bound in goal.items():
-        reached = figures[name] <= bound if lower_is_better else figures[name] >= bound
+        reached = figures[name] <= bound if name in lower else figures[name] >= bound
         met = met and reached
         word = "meets" if reached else "MISSES"
         print(f"{name}: {figures[name]:.3f} {word} its goal of {bound:g}")

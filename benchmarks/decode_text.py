@@ -56,7 +56,7 @@ def main() -> None:
 def _measure(
     variant: str, path: Path, pairs: int, figures: dict[str, float], rows: list[list[object]]
 ) -> None:
-    _export(path, xla=variant == "xla")
+    export(path, xla=variant == "xla")
     sizes = [part for name, value in SIZES.items() for part in (f"--{name}", value)]
     sizes += ["--prompt", PROMPT_TOKENS]
     with (
@@ -91,7 +91,7 @@ def _rate(measured: Measured, clock: str) -> float:
     return measured["tokens"] / measured[clock]
 
 
-def _export(path: Path, xla: bool) -> None:
+def export(path: Path, xla: bool) -> None:
     """Writes a model with random weights, like the peer's, whose subwords miss the prompt."""
     from components.train.decoding import TextDecoder
     from components.train.decoding_weights import fold

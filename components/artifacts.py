@@ -255,6 +255,8 @@ class Model:
 
 
 PROVENANCE_FOLDER = "loomline"
+# Inside a SavedModel: where TensorFlow Serving looks for the requests that it warms a model with.
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 def saved_model_digest(path: Path) -> str:
@@ -333,6 +335,8 @@ class ValidationReport(_Report):
 class Evaluation(_Report):
     """`evaluation.json`, `evaluation.html`, `samples.parquet`, `scores.parquet`.
 
+    Where the model was run under older TensorFlow versions, also `serving_check.json`.
+
     Keys of the JSON: `figures` (name -> Figure; yardsticks are named `yardsticks.NAME`),
     `model_digest`, `eval_digest`, `champion` (null, or `version`, `model_digest`, `figures`).
     Samples have `prompt`, `text`, `num_tokens`, `logprob`, `seed`; scores have `example_id`,
@@ -348,6 +352,31 @@ class Evaluation(_Report):
     @property
     def scores_path(self) -> Path:
         return self.path / "scores.parquet"
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingCheck:
+    """`serving_check.json`: whether a model answers equally under older TensorFlow versions.
+
+    Keys: `model_digest`, `created` (ISO 8601, UTC), `current` (the version compared with),
+    `tolerance` (`absolute`, `relative`; of floats), `threads`, `versions` (such as '2.20' ->
+    `tensorflow`, `equal`, `signatures`: name -> `requests`, `largest_difference`, `verdict`
+    (equal, differs, fails), `reason`, `seconds`).
+    """
+
+    path: Path
+
+    @property
+    def json_path(self) -> Path:
+        return self.path / "serving_check.json"
+
+    def read(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.json_path)
+        return content
+
+    def write(self, content: dict[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.json_path, content)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@
     │   └── AlteredModelError  its files are not the ones that were judged
     ├── RejectedModelError   the decision says no, or belongs to another model
     ├── PublishError         the destination cannot be written
+    ├── SetupError           an environment for an older TensorFlow cannot be made
     ├── ServingError         the server refused, or cannot be reached
     └── BusyError            another run holds the output folder
 
@@ -61,6 +62,10 @@ class RejectedModelError(LoomlineError):
 
 class PublishError(LoomlineError):
     """The destination of a push cannot be written."""
+
+
+class SetupError(LoomlineError):
+    """An environment for an older TensorFlow cannot be made."""
 
 
 class ServingError(LoomlineError):

@@ -1,39 +1,19 @@
-"""The command line: run, compile, serve, generate, config."""
+"""The command line: run, compile and config; the commands about serving are added to them."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
+from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+from pipelines.checking import check
+from pipelines.cli_serving import generate, serve
 
 REJECTED_EXIT_CODE = 3
 INTERRUPTED_EXIT_CODE = 130
-
-_CONFIG = click.argument("config", default="text")
-_PROFILE = click.option(
-    "--profile",
-    default="quick",
-    show_default=True,
-    help="Entry of the file's profiles: quick (2 CPU cores) or full (an accelerator).",
-)
-_SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    help="Override one value of the configuration; may be given again. Example: "
-    "--set train.layers=6",
-)
-_OUTPUT = click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for artifacts, cache, models and reports.  [default: runs/CONFIG]",
-)
 
 
 class _OneLine(click.Group):
@@ -58,10 +38,10 @@ def main() -> None:
 
 
 @main.command()
-@_CONFIG
-@_PROFILE
-@_SET
-@_OUTPUT
+@CONFIG
+@PROFILE
+@SET
+@OUTPUT
 @click.option(
     "--serve/--no-serve",
     default=True,
@@ -104,9 +84,9 @@ def run(
 
 
 @main.command("compile")
-@_CONFIG
-@_PROFILE
-@_SET
+@CONFIG
+@PROFILE
+@SET
 @click.option("--image", default="", help="Image of every step; NAME@sha256:... pins it.")
 @click.option(
     "--to",
@@ -132,9 +112,9 @@ def compile_command(
 
 
 @main.command("config")
-@_CONFIG
-@_PROFILE
-@_SET
+@CONFIG
+@PROFILE
+@SET
 def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> None:
     """Show every option, its value and its meaning."""
     from pipelines.config import SECTIONS, load_config
@@ -147,92 +127,9 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
             click.echo(f"      # {field.description}")
 
 
-@main.command()
-@_CONFIG
-@_PROFILE
-@_SET
-@_OUTPUT
-@click.option("--port", default=8500, show_default=True, help="Port for gRPC; 0 takes a free one.")
-def serve(
-    config: str, profile: str, overrides: tuple[str, ...], output: Path | None, port: int
-) -> None:
-    """Serve the last pushed model over gRPC until Ctrl-C.
-
-    This is the embedded server, for laptops and tests; it speaks TensorFlow Serving's protocol and
-    loads new versions as they are pushed.
-    """
-    from components.artifacts import published_versions
-    from components.errors import ModelError
-    from pipelines.config import load_config
-    from pipelines.present import models_of
-
-    loaded = load_config(config, profile, overrides)
-    base_path = models_of(loaded, config, output)
-    if not published_versions(base_path, loaded.push.model_name):
-        raise ModelError(
-            f"expected a pushed model in {base_path / loaded.push.model_name}. Received: none. "
-            f"Push one with: loomline run {config}"
-        )
-    _exec_server(port, loaded.push.model_name, base_path)
-
-
-def _exec_server(port: int, model_name: str, base_path: Path) -> None:
-    import os
-
-    command = [sys.executable, "-m", "serving.server", f"--port={port}"]
-    command += [f"--model_name={model_name}", f"--model_base_path={base_path / model_name}"]
-    os.execv(sys.executable, command)
-
-
-@main.command()
-@click.argument("prompts", nargs=-1)
-@click.option("--address", default="127.0.0.1:8500", show_default=True, help="HOST:PORT for gRPC.")
-@click.option("--model", default="text", show_default=True, help="Name of the served model.")
-@click.option("--max-new-tokens", default=64, show_default=True, help="Longest continuation.")
-@click.option("--temperature", default=0.8, show_default=True, help="0 takes the likeliest token.")
-@click.option("--top-k", default=50, show_default=True, help="0 for no limit.")
-@click.option("--top-p", default=0.95, show_default=True, help="Probability mass kept.")
-@click.option("--seed", default=0, show_default=True, help="The same seed, the same text.")
-def generate(
-    prompts: tuple[str, ...],
-    address: str,
-    model: str,
-    max_new_tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int,
-) -> None:
-    """Ask a served model to continue PROMPTS.
-
-    Without any it is asked to continue the empty text.
-    """
-    from serving.client import Client
-
-    asked = list(prompts) or [""]
-    with _serving_errors(), Client(address, model=model) as client:
-        texts = client.generate(
-            asked,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-        )
-    for prompt, text in zip(asked, texts, strict=True):
-        click.echo(prompt + text.text)
-
-
-@contextlib.contextmanager
-def _serving_errors() -> Iterator[None]:
-    """Turns what the client raises into one line."""
-    from components.errors import ServingError
-    from serving.client import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        raise ServingError(str(error)) from None
+main.add_command(check)
+main.add_command(serve)
+main.add_command(generate)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from pathlib import Path
 from components.artifacts import Figure
 from components.errors import ConfigError, ServingError
 from pipelines.config import Config
-from pipelines.embedded import EmbeddedServer
 from pipelines.face import Face
 from pipelines.local import RunResult, run_training
 from pipelines.output import Output
+from pipelines.services import EmbeddedServer
+from pipelines.stack import Addresses
 from pipelines.steps import StepRecord
 
 PROMPTS = ("The Congress", "Our foreign policy", "")
@@ -137,3 +138,20 @@ def _generate(face: _ServingFace, result: RunResult, prompts: Sequence[str], mod
     for prompt, text in zip(prompts, texts, strict=True):
         face.sample(prompt, text.text, prompt or "(no prompt)")
     face.say('  serve it: loomline serve      ask it: loomline generate "The Congress"')
+
+
+def present_stack(model: str, addresses: Addresses) -> None:
+    """Says where what `loomline serve` started is found."""
+    face = Face()
+    face.headline(f"serving {model}; Ctrl-C stops")
+    rows = [("gRPC", addresses.grpc)]
+    if addresses.rest:
+        rows.append(("REST", f"http://{addresses.rest}/v1/models/{model}"))
+    if addresses.gateway is not None:
+        rows += [
+            ("API", f"{addresses.gateway}/docs"),
+            ("metrics", f"{addresses.gateway}/metrics"),
+        ]
+    face.figures(rows)
+    if addresses.gateway is not None:
+        face.say(f"\n  playground: {addresses.gateway}")

@@ -61,7 +61,9 @@ def _options() -> list[str]:
 
 
 def _shown(value: object) -> str:
-    return f"{len(value)} rules" if isinstance(value, list) else f"`{value!r}`"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"{len(value)} rules"
+    return f"`{value!r}`"
 
 
 def _run_parameters() -> list[str]:

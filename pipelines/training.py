@@ -54,6 +54,7 @@ def training(
     evaluate_top_p: float,
     evaluate_copy_characters: int,
     evaluate_bootstrap: int,
+    evaluate_serving_versions: list,
     evaluate_seed: int,
     drift_method: str,
     drift_threshold: float,

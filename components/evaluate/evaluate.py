@@ -39,6 +39,7 @@ def run(
     Raises:
         DataError: a split has no rows.
         ModelError: a model is missing, unreadable, or its scores are not finite.
+        SetupError: an environment for one of `serving_versions` cannot be made.
     """
     source, judged = Examples(examples), Model(model)
     for split in (TRAIN, EVAL):
@@ -80,6 +81,11 @@ def run(
         speed, samples=len(samples), unit="tokens/s", better="higher",
         label=f"Decoding speed here, {min(len(samples), 64)} texts at a time",
     )  # fmt: skip
+    if options.serving_versions:
+        from components.serving_check import check
+
+        checked = check.run(judged.saved_model, options.serving_versions, evaluation)
+        figures |= check.figures(checked)
     content = {
         "figures": {name: dataclasses.asdict(figure) for name, figure in figures.items()},
         "model_digest": model_digest,

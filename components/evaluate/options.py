@@ -29,4 +29,9 @@ class EvaluateOptions(BaseModel):
     bootstrap: int = Field(
         default=1000, ge=100, description="Bootstrap resamples behind each interval."
     )
+    serving_versions: list[str] = Field(
+        default=[],
+        description="TensorFlow versions that the export must answer equally under, as texts: "
+        '["2.19", "2.20"]; each gets an environment of 1.5 GB on first use.',
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the samples and of the bootstrap.")

@@ -38,6 +38,14 @@ class Rule(BaseModel):
         default="block", description="block stops the push; warn is only reported."
     )
 
+    if_absent: Literal["block", "warn"] | None = Field(
+        default=None,
+        description="The severity where the figure was not measured; by default the rule's own.",
+    )
+    hint: str | None = Field(
+        default=None, description="What to do where the figure was not measured, for the reason."
+    )
+
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
         if (self.at_most is None) == (self.at_least is None):

@@ -51,11 +51,12 @@ def judge(rule: Rule, figures: Mapping[str, Figure], champion: Champion | None) 
         champion: the version now served, or None where there is none.
     """
     figure = figures.get(rule.metric)
+    severity = rule.severity if figure else rule.if_absent or rule.severity
     outcome = _unusable(rule, figure, figures)
     if outcome is None:
         assert figure is not None
         outcome = _compare(rule, figure, figures, champion)
-    failed: Verdict = "fail" if rule.severity == "block" else "warn"
+    failed: Verdict = "fail" if severity == "block" else "warn"
     return Judgement(
         rule, figure, outcome.bound, "pass" if outcome.holds else failed, outcome.reason
     )
@@ -63,7 +64,8 @@ def judge(rule: Rule, figures: Mapping[str, Figure], champion: Champion | None) 
 
 def _unusable(rule: Rule, figure: Figure | None, figures: Mapping[str, Figure]) -> _Outcome | None:
     if figure is None:
-        return _Outcome(False, f"not measured{_hint(rule.metric, figures)}")
+        hint = f": {rule.hint}" if rule.hint else _hint(rule.metric, figures)
+        return _Outcome(False, f"not measured{hint}")
     bounds = (figure.low, figure.high)
     if not math.isfinite(figure.value) or any(
         bound is not None and not math.isfinite(bound) for bound in bounds

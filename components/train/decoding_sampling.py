@@ -62,7 +62,7 @@ def prepare(
     )
 
 
-def uniforms(seeds: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+def uniforms(seeds: tf.Tensor, steps: tf.Tensor, done: tf.Tensor | int = 0) -> tf.Tensor:
     """Random numbers that depend on a row's seed and the step, and on nothing else.
 
     SplitMix64 over the step, started from the mixed seed, so that close seeds are unrelated.
@@ -70,13 +70,14 @@ def uniforms(seeds: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     Args:
         seeds: int64 [B].
         steps: int32 [], how many to draw for each row.
+        done: int32 [B] or [], how many of each row's numbers to leave out.
 
     Returns:
         float32 [steps, B] in [0, 1), multiples of 2**-24.
     """
     state = _mix(tf.bitcast(seeds, tf.uint64) + _constant(_GOLDEN))
-    count = tf.cast(tf.range(1, steps + 1), tf.uint64) * _constant(_GOLDEN)
-    bits = tf.bitwise.right_shift(_mix(state + count[:, tf.newaxis]), _constant(40))
+    count = tf.cast(tf.range(1, steps + 1)[:, tf.newaxis] + done, tf.uint64)
+    bits = tf.bitwise.right_shift(_mix(state + count * _constant(_GOLDEN)), _constant(40))
     # Through int64: 24 bits fit, and every device casts from it.
     return tf.cast(tf.cast(bits, tf.int64), tf.float32) * 2.0**-24
 

@@ -10,6 +10,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.train.decoding import END_OF_TEXT, Continuation, TextDecoder
+from components.train.decoding_checks import (
+    PADDING,
+    check_generated,
+    check_generated_rows,
+    check_parameters,
+    check_prompts,
+)
 from components.train.decoding_sampling import prepare
 from components.train.decoding_score import score
 from components.train.decoding_weights import fold
@@ -24,6 +31,12 @@ _GENERATE = {
     "top_p": tf.TensorSpec([None], tf.float32, "top_p"),
     "seed": tf.TensorSpec([None], tf.int64, "seed"),
 }
+_CHUNK = {
+    "prompt": _GENERATE["prompt"],
+    "generated": tf.TensorSpec([None, None], tf.int32, "generated"),
+    **{name: spec for name, spec in _GENERATE.items() if name != "prompt"},
+    "chunk_tokens": tf.TensorSpec([None], tf.int32, "chunk_tokens"),
+}
 
 
 def export_text(
@@ -34,7 +47,7 @@ def export_text(
     destination: Path,
     xla: bool = False,
 ) -> None:
-    """Writes the SavedModel with the signatures `generate`, `score` and `tokenize`.
+    """Writes the SavedModel: `generate`, `generate_chunk`, `score`, `tokenize`.
 
     The result needs neither this code nor the transform graph's folder. Without `xla` it holds
     stock TensorFlow operations only and runs where XLA is disabled, as TensorFlow Serving has it
@@ -62,6 +75,7 @@ def save_model(model: TextModel, destination: Path) -> None:
     """Writes a model with its signatures and its warmup requests as a SavedModel."""
     signatures = {
         "generate": model.generate,
+        "generate_chunk": model.generate_chunk,
         "score": model.score,
         "tokenize": model.tokenize,
         "serving_default": model.generate,
@@ -78,7 +92,8 @@ class TextModel(tf.Module):  # type: ignore[misc]
 
         Args:
             decoder: the Transformer.
-            transform: has `tokenize(string [B]) -> int32 [B, None]` and its inverse `detokenize`.
+            transform: has `tokenize(string [B]) -> int32 [B, None]`, its inverse `detokenize`,
+                and `join_bytes`, which gives the bytes before they are made valid text.
             compiled: whether XLA compiles the decoding loop.
         """
         super().__init__()
@@ -105,9 +120,6 @@ class TextModel(tf.Module):  # type: ignore[misc]
             `text` string [B] without the prompt; `num_tokens` int32 [B] and `logprob` float32 [B]
             (nats under the unmodified model, the end-of-text included where it was drawn).
         """
-        tokens = self.transform.tokenize(prompt)
-        context = self.decoder.context
-        lengths = tf.cast(tokens.row_lengths(), tf.int32)
         parameters = {
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
@@ -115,47 +127,129 @@ class TextModel(tf.Module):  # type: ignore[misc]
             "top_p": top_p,
             "seed": seed,
         }
-        checks = [_check_lengths(lengths, context), *_check_parameters(parameters, tf.size(prompt))]
-        with tf.control_dependencies(checks):
-            rows = tf.concat([tf.fill([tf.size(prompt), 1], END_OF_TEXT), tokens], axis=1)
-            rows = rows.to_tensor(END_OF_TEXT)
-            wide = {
-                name: tf.broadcast_to(value, tf.shape(prompt)) for name, value in parameters.items()
-            }
-        limits = tf.minimum(wide.pop("max_new_tokens"), context - lengths)
-        result = self._continue(rows, lengths + 1, limits, wide)
-        kept = tf.RaggedTensor.from_row_lengths(
-            tf.boolean_mask(result.tokens, result.kept),
-            tf.reduce_sum(tf.cast(result.kept, tf.int32), axis=1),
-            validate=False,
-        )
+        tokens, most, wide = self._accept(prompt, parameters)
+        kept, logprob = self._continue(tokens, tf.zeros_like(most), most, wide)
         return {
             "text": self.transform.detokenize(kept),
             "num_tokens": tf.cast(kept.row_lengths(), tf.int32),
-            "logprob": result.logprob,
+            "logprob": logprob,
         }
+
+    @tf.function(input_signature=list(_CHUNK.values()), autograph=False)  # type: ignore[untyped-decorator]
+    def generate_chunk(
+        self,
+        prompt: tf.Tensor,
+        generated: tf.Tensor,
+        max_new_tokens: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        seed: tf.Tensor,
+        chunk_tokens: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Gives the next tokens of what `generate` gives, so that text can be shown as it grows.
+
+        Nothing is kept between calls: the caller sends the tokens it has, with the same
+        parameters each time, until `finished`. The chunks in a row are what one `generate` call
+        gives, whatever their sizes, as far as float32 sums are exact: a chunk reads the tokens so
+        far at once, where `generate` read them one by one, and so rounds otherwise (in 376,000
+        tokens of a quick model, greedy and sampled, two were drawn otherwise). A call after
+        `finished` gives no token, and `finished` again.
+
+        Args:
+            generated: int32 [B, G], the tokens so far, padded on the right with -1; G may be 0.
+            max_new_tokens: limit of the whole continuation, as in `generate`.
+            chunk_tokens: how many new tokens to give at most; B values, or one.
+
+        Returns:
+            `tokens` int32 [B, most], padded with -1, without the end-of-text; `text` string [B],
+            their bytes as they are, so a character may be cut in two (decoding the bytes of all
+            chunks with U+FFFD for those that make no character gives `generate`'s text);
+            `num_tokens` int32 [B]; `logprob` float32 [B] of this chunk, in nats, the end-of-text
+            included where it was drawn; `finished` bool [B].
+        """
+        parameters = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
+            "chunk_tokens": chunk_tokens,
+        }
+        tokens, most, wide = self._accept(prompt, parameters)
+        with tf.control_dependencies([check_generated_rows(generated, tf.size(most))]):
+            counts = tf.reduce_sum(tf.cast(generated != PADDING, tf.int32), axis=1)
+        checks = check_generated(generated, counts, most, self.decoder.vocabulary)
+        with tf.control_dependencies(checks):
+            before = tf.RaggedTensor.from_tensor(generated, lengths=counts)
+            limits = tf.minimum(wide.pop("chunk_tokens"), most - counts)
+        kept, logprob = self._continue(tf.concat([tokens, before], axis=1), counts, limits, wide)
+        added = tf.cast(kept.row_lengths(), tf.int32)
+        return {
+            "tokens": kept.to_tensor(PADDING),
+            "text": self.transform.join_bytes(kept),
+            "num_tokens": added,
+            "logprob": logprob,
+            # Fewer tokens than asked for means that the end-of-text was drawn.
+            "finished": (added < limits) | (counts + added >= most),
+        }
+
+    def _accept(
+        self, prompt: tf.Tensor, parameters: dict[str, tf.Tensor]
+    ) -> tuple[tf.RaggedTensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Tokenizes and checks a request.
+
+        Returns:
+            The prompts' tokens, how many may follow each (int32 [B]), and the other parameters
+            with a value for every row.
+        """
+        tokens = self.transform.tokenize(prompt)
+        lengths = tf.cast(tokens.row_lengths(), tf.int32)
+        context = self.decoder.context
+        checks = [check_prompts(lengths, context), *check_parameters(parameters, tf.size(prompt))]
+        with tf.control_dependencies(checks):
+            tokens = tokens.with_flat_values(tf.identity(tokens.flat_values))
+            wide = {
+                name: tf.broadcast_to(value, tf.shape(prompt)) for name, value in parameters.items()
+            }
+        most = tf.minimum(wide.pop("max_new_tokens"), context - lengths)
+        return tokens, most, wide
 
     def _continue(
         self,
-        rows: tf.Tensor,
-        lengths: tf.Tensor,
+        tokens: tf.RaggedTensor,
+        done: tf.Tensor,
         limits: tf.Tensor,
         parameters: dict[str, tf.Tensor],
-    ) -> Continuation:
-        """Generates, with rows added: to have one, and compiled also to meet few batch sizes."""
-        batch = tf.shape(rows)[0]
+    ) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """Generates, with rows added: to have one, and compiled also to meet few batch sizes.
+
+        Args:
+            tokens: the tokens of each row, the start token not among them.
+            done: int32 [B], how many of them were generated.
+            limits: int32 [B], how many to generate at most; 0 where the context is full.
+            parameters: `temperature`, `top_k`, `top_p` and `seed`, each [B].
+
+        Returns:
+            The new tokens, and their log-probability [B].
+        """
+        batch = tf.shape(done)[0]
+        rows = tf.concat([tf.fill([batch, 1], END_OF_TEXT), tokens], axis=1)
+        lengths = tf.minimum(tf.cast(rows.row_lengths(), tf.int32), self.decoder.context)
+        # A row that fills the context to its last token gets no more of them.
+        rows = rows.to_tensor(END_OF_TEXT)[:, : self.decoder.context]
         size = _next_power_of_two(batch) if self.compiled else tf.maximum(batch, 1)
         added = size - batch
         rows = tf.pad(rows, [[0, added], [0, tf.cast(batch == 0, tf.int32)]])
         lengths = tf.pad(lengths, [[0, added]], constant_values=1)
-        limits = tf.pad(limits, [[0, added]])
+        limits, done = tf.pad(limits, [[0, added]]), tf.pad(done, [[0, added]])
         parameters = {name: tf.pad(value, [[0, added]]) for name, value in parameters.items()}
         seeds = parameters.pop("seed")
         sampling = prepare(**parameters, vocabulary=self.decoder.vocabulary)
         result = self.decoder.continue_text(
-            rows, lengths, limits, seeds, sampling, compiled=self.compiled
+            rows, lengths, limits, seeds, done, sampling, compiled=self.compiled
         )
-        return Continuation(result.tokens[:batch], result.kept[:batch], result.logprob[:batch])
+        return _ragged(result, batch), result.logprob[:batch]
 
     @tf.function(input_signature=[_TEXTS], autograph=False)  # type: ignore[untyped-decorator]
     def score(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -184,39 +278,11 @@ def _next_power_of_two(count: tf.Tensor) -> tf.Tensor:
     return tf.reduce_min(tf.boolean_mask(powers, powers >= count))
 
 
-def _require(holds: tf.Tensor, *message: object) -> tf.Operation:
-    """Fails the request with the message, its parts joined, unless all of `holds` is true."""
-    parts = [tf.strings.as_string(part) if tf.is_tensor(part) else str(part) for part in message]
-    return tf.debugging.Assert(tf.reduce_all(holds), [tf.strings.join(parts)])
-
-
-def _first(values: tf.Tensor, holds: tf.Tensor) -> tf.Tensor:
-    """The first value that does not hold, or anything if there is none."""
-    wrong = tf.boolean_mask(values, ~holds)
-    return tf.concat([wrong, tf.zeros([1], values.dtype)], axis=0)[0]
-
-
-def _check_lengths(lengths: tf.Tensor, context: int) -> tf.Operation:
-    fits = lengths < context
-    most = f" tokens, at most {context - 1} fit the context of {context}; shorten it"
-    return _require(fits, "prompt has ", _first(lengths, fits), most)
-
-
-def _check_parameters(values: dict[str, tf.Tensor], batch: tf.Tensor) -> list[tf.Operation]:
-    temperature, top_p = values["temperature"], values["top_p"]
-    rules = {
-        "max_new_tokens": (values["max_new_tokens"] >= 1, "1 or more"),
-        "temperature": (tf.math.is_finite(temperature) & (temperature >= 0), "finite, 0 or more"),
-        "top_k": (values["top_k"] >= 0, "0 for no limit, or more"),
-        "top_p": ((top_p > 0) & (top_p <= 1), "above 0, at most 1"),
-    }
-    checks = []
-    for name, value in values.items():
-        size = tf.size(value)
-        fits = (size == 1) | (size == batch)
-        many = " prompts; send 1 or as many"
-        checks.append(_require(fits, f"{name} has ", size, " values for ", batch, many))
-    for name, (holds, expected) in rules.items():
-        received = _first(values[name], holds)
-        checks.append(_require(holds, f"{name} must be {expected}. Received: ", received))
-    return checks
+def _ragged(result: Continuation, batch: tf.Tensor) -> tf.RaggedTensor:
+    """The kept tokens of the first `batch` rows."""
+    kept = result.kept[:batch]
+    return tf.RaggedTensor.from_row_lengths(
+        tf.boolean_mask(result.tokens[:batch], kept),
+        tf.reduce_sum(tf.cast(kept, tf.int32), axis=1),
+        validate=False,
+    )

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-# The place and the name that TensorFlow Serving looks for.
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+from components.artifacts import WARMUP_FILE
 
 # Batch sizes for which the compiled export compiles; the others are padded to the next.
 COMPILED_BATCHES = (1, 2, 4, 8, 16, 32)
@@ -40,6 +39,9 @@ def _requests(compiled: bool) -> list[tuple[str, Inputs]]:
         prompts = np.resize(texts[::-1], batch)
         for top_k in (50, 0):
             requests.append(("generate", generate_inputs(prompts, top_k)))
+    # The first chunk and a later one; compiled, they share the loops of `generate`.
+    for batch, generated in ((1, 0), (1, 2), (2, 2)):
+        requests.append(("generate_chunk", _chunk_inputs(np.resize(texts[::-1], batch), generated)))
     return requests
 
 
@@ -52,6 +54,16 @@ def generate_inputs(prompts: npt.NDArray[np.object_], top_k: int) -> Inputs:
         "top_k": np.array([top_k], np.int32),
         "top_p": np.array([0.95], np.float32),
         "seed": np.array([0], np.int64),
+    }
+
+
+def _chunk_inputs(prompts: npt.NDArray[np.object_], generated: int) -> Inputs:
+    """A short `generate_chunk` request after so many tokens, which every vocabulary has."""
+    return {
+        **generate_inputs(prompts, top_k=50),
+        "max_new_tokens": np.full(prompts.size, 8, np.int32),
+        "generated": np.ones([prompts.size, generated], np.int32),
+        "chunk_tokens": np.array([2], np.int32),
     }
 
 

@@ -44,6 +44,10 @@ class TextTransform(tf.Module):  # type: ignore[misc]
         """Turns tokens back into text; see `Detokenizer.detokenize`."""
         return self._detokenizer.detokenize(tokens)
 
+    def join_bytes(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """The bytes that tokens stand for; see `Detokenizer.join_bytes`."""
+        return self._detokenizer.join_bytes(tokens)
+
 
 def load_transform(graph: Path) -> TextTransform:
     """Loads the graph that the transform step wrote.

@@ -201,6 +201,10 @@ class Tokenizer(tf.Module):  # type: ignore[misc]
         """Turns tokens back into text; see `Detokenizer.detokenize`."""
         return self._detokenizer.detokenize(tokens)
 
+    def join_bytes(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """The bytes that tokens stand for; see `Detokenizer.join_bytes`."""
+        return self._detokenizer.join_bytes(tokens)
+
 
 class Detokenizer(tf.Module):  # type: ignore[misc]
     """Tokens to text."""
@@ -231,11 +235,22 @@ class Detokenizer(tf.Module):  # type: ignore[misc]
         """
         if not isinstance(tokens, tf.RaggedTensor):
             tokens = tf.RaggedTensor.from_tensor(tokens)
+        joined = self.join_bytes(tokens)
+        return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
+
+    def join_bytes(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """The bytes that tokens stand for, which may begin or end within a character.
+
+        Args:
+            tokens: integers [B, None]; the end of text and unknown ids stand for nothing.
+
+        Returns:
+            string [B].
+        """
         ids = tf.cast(tokens.values, tf.int64)
         below = tf.gather(_BYTES, tf.clip_by_value(ids, 0, BYTES))
         pieces = tf.where(ids < FIRST_SUBWORD, below, self._table.lookup(ids - FIRST_SUBWORD))
-        joined = tf.strings.unsorted_segment_join(pieces, tokens.value_rowids(), tokens.nrows())
-        return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
+        return tf.strings.unsorted_segment_join(pieces, tokens.value_rowids(), tokens.nrows())
 
 
 _BYTES = [b"", *(bytes([value]) for value in range(BYTES))]

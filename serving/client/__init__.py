@@ -1,7 +1,10 @@
 """A client for TensorFlow Serving's protocol that needs grpc and protobuf, not TensorFlow."""
 
+from serving.client.async_client import AsyncClient
+from serving.client.channel import RetryPolicy, Tls
 from serving.client.client import Client
 from serving.client.errors import (
+    CertificateError,
     ClientError,
     DeadlineError,
     InvalidRequestError,
@@ -11,9 +14,12 @@ from serving.client.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from serving.client.tensors import Tensor
 from serving.client.types import (
+    Chunk,
     Generation,
     Metadata,
+    Prediction,
     Score,
     Signature,
     TensorSpec,
@@ -21,6 +27,9 @@ from serving.client.types import (
 )
 
 __all__ = [
+    "AsyncClient",
+    "CertificateError",
+    "Chunk",
     "Client",
     "ClientError",
     "DeadlineError",
@@ -28,11 +37,15 @@ __all__ = [
     "InvalidRequestError",
     "Metadata",
     "ModelNotFoundError",
+    "Prediction",
     "ResponseError",
+    "RetryPolicy",
     "Score",
     "ServerError",
     "Signature",
+    "Tensor",
     "TensorSpec",
+    "Tls",
     "UnavailableError",
     "UnsupportedError",
     "VersionStatus",

@@ -1,26 +1,24 @@
-"""Asks a model server, TensorFlow Serving or the embedded one, for text and scores."""
+"""The blocking client: asks a model server for text, scores, and whatever its signatures offer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
-from serving.client import errors, messages, tensors
-from serving.client.types import (
-    Generation,
-    Metadata,
-    Score,
-    Signature,
-    TensorSpec,
-    VersionStatus,
-)
+from serving.client import channel, errors
+from serving.client.channel import RetryPolicy, Tls
+from serving.client.protocol import RESPONSES, Answer, Call, Protocol, Stream
+from serving.client.types import Chunk, Generation, Metadata, Prediction, Score, VersionStatus
+from serving.client.waiting import POLL_SECONDS, Wait
 
 DEFAULT_TIMEOUT = 60.0
-_POLL_SECONDS = 0.1
+# Servers cut a connection that is pinged more often than every five minutes while it is silent.
+KEEPALIVE_SECONDS = 330.0
+CallMetadata = Sequence[tuple[str, str]]
 
 
 class Client:
@@ -30,53 +28,73 @@ class Client:
 
         with Client("localhost:8500", model="text") as client:
             print(client.generate(["The Congress"], seed=1)[0].text)
+            for chunk in client.stream("The Congress", max_new_tokens=100):
+                print(chunk.text, end="", flush=True)
+
+    All calls take `version` or `label` for a certain version of the model (the latest one is
+    asked otherwise), `timeout` in seconds (the client's own otherwise), and `metadata`, pairs
+    that go with the call, such as a trace's identity.
     """
 
     def __init__(
-        self, address: str, *, model: str = "text", timeout: float = DEFAULT_TIMEOUT
+        self,
+        address: str,
+        *,
+        model: str = "text",
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: Tls | None = None,
+        retry: RetryPolicy | None = None,
+        keepalive_seconds: float = KEEPALIVE_SECONDS,
     ) -> None:
         """Opens a channel; nothing is sent yet.
 
         Args:
-            address: HOST:PORT.
+            address: HOST:PORT; a name with several addresses, such as a headless service, is
+                asked in turns, and so is IP:PORT,IP:PORT. Also `unix:/path`.
             model: name of the served model.
             timeout: seconds that every call may take, unless it says otherwise.
+            tls: how to encrypt; None for plain text.
+            retry: when to ask again.
+            keepalive_seconds: how often an idle connection under a call is tested.
+
+        Raises:
+            ValueError: the address or a file of `tls` is not what it must be.
         """
         self._address = address
-        self._model = model
         self._timeout = timeout
-        lifted = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self._channel = grpc.insecure_channel(address, options=lifted)
-        self._predict = self._method("PredictionService/Predict", messages.PredictResponse)
-        self._metadata = self._method(
-            "PredictionService/GetModelMetadata", messages.GetModelMetadataResponse
-        )
-        self._status = self._method("ModelService/GetModelStatus", messages.GetModelStatusResponse)
+        self._protocol = Protocol(address, model)
+        options = channel.options(retry or RetryPolicy(), tls, keepalive_seconds)
+        target = channel.target(address)
+        if tls is None:
+            self._channel = grpc.insecure_channel(target, options=options)
+        else:
+            self._channel = grpc.secure_channel(target, tls.credentials(), options=options)
+        self._methods: dict[str, Callable[..., Any]] = {
+            name: self._channel.unary_unary(
+                name,
+                request_serializer=lambda request: request.SerializeToString(),
+                response_deserializer=response.FromString,
+            )
+            for name, response in RESPONSES.items()
+        }
+        self._signatures: dict[tuple[int | None, str | None], Metadata] = {}
 
     @property
     def address(self) -> str:
-        """HOST:PORT, as given."""
+        """As given."""
         return self._address
 
-    def _method(self, name: str, response: Any) -> Callable[..., Any]:
-        call: Callable[..., Any] = self._channel.unary_unary(
-            f"/tensorflow.serving.{name}",
-            request_serializer=lambda request: request.SerializeToString(),
-            response_deserializer=response.FromString,
-        )
-        return call
-
-    def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
+    def _run(
+        self, call: Call[Answer], timeout: float | None, metadata: CallMetadata = ()
+    ) -> Answer:
+        limit = self._timeout if timeout is None else timeout
         try:
-            return method(request, timeout=self._timeout if timeout is None else timeout)
+            response = self._methods[call.method](
+                call.request, timeout=limit, metadata=tuple(metadata)
+            )
         except grpc.RpcError as error:
             raise errors.from_rpc(error, self._address) from None
-
-    def _spec(self, version: int | None, signature: str = "") -> Any:
-        spec = messages.ModelSpec(name=self._model, signature_name=signature)
-        if version is not None:
-            spec.version.value = version
-        return spec
+        return call.read(response)
 
     def generate(
         self,
@@ -88,7 +106,9 @@ class Client:
         top_p: float | Sequence[float] = 1.0,
         seed: int | Sequence[int] = 0,
         version: int | None = None,
+        label: str | None = None,
         timeout: float | None = None,
+        metadata: CallMetadata = (),
     ) -> list[Generation]:
         """Continues prompts, all in one request.
 
@@ -99,8 +119,7 @@ class Client:
             top_k: sample among so many likeliest tokens; 0 for all.
             top_p: sample among the likeliest tokens that hold this probability, in (0, 1].
             seed: the same seed gives the same text for the same prompt.
-            version: of the model; None for the latest.
-            timeout: seconds; None for the client's own.
+            version, label, timeout, metadata: as the class says.
 
             Sampling parameters are one value for all prompts or one per prompt.
 
@@ -113,27 +132,74 @@ class Client:
         asked = [prompts] if isinstance(prompts, str) else list(prompts)
         if not asked:
             return []
-        inputs = {
-            "prompt": self._vector("prompt", asked, "string"),
-            "max_new_tokens": self._vector("max_new_tokens", max_new_tokens, "int32"),
-            "temperature": self._vector("temperature", temperature, "float32"),
-            "top_k": self._vector("top_k", top_k, "int32"),
-            "top_p": self._vector("top_p", top_p, "float32"),
-            "seed": self._vector("seed", seed, "int64"),
+        arguments = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
         }
-        outputs = self._run("generate", inputs, version, timeout)
-        rows = self._columns(outputs, ("text", "num_tokens", "logprob"), len(asked))
-        return [
-            Generation(text.decode("utf-8", "replace"), num_tokens, logprob)
-            for text, num_tokens, logprob in rows
-        ]
+        call = self._protocol.generate(asked, arguments, version, label)
+        return self._run(call, timeout, metadata)
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        chunk_tokens: int = 8,
+        first_chunk_tokens: int = 2,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+        metadata: CallMetadata = (),
+    ) -> Iterator[Chunk]:
+        """Continues a prompt, and yields the text as it is written.
+
+        All pieces together are what `generate` answers for the same arguments, by the version
+        that answered first.
+
+        Args:
+            prompt: the text to continue.
+            max_new_tokens, temperature, top_k, top_p, seed: as for `generate`.
+            chunk_tokens: tokens to wait for between pieces; fewer cost more work in all.
+            first_chunk_tokens: tokens of the first piece; few, so that it comes soon.
+            timeout: seconds for the whole text.
+            version, label, metadata: as the class says.
+
+        Raises:
+            ClientError: the server refused, failed, or cannot be reached.
+        """
+        arguments = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
+        }
+        sizes = (first_chunk_tokens, chunk_tokens)
+        stream = Stream(self._protocol, prompt, arguments, sizes, version, label)
+        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
+        while not stream.finished:
+            try:
+                # A deadline that has passed is the server's to report, in its words.
+                left = max(deadline - time.monotonic(), 0.0)
+                yield self._run(stream.next(), left, metadata)
+            except errors.ClientError as error:
+                raise stream.failed(error) from None
 
     def score(
         self,
         texts: str | Sequence[str],
         *,
         version: int | None = None,
+        label: str | None = None,
         timeout: float | None = None,
+        metadata: CallMetadata = (),
     ) -> list[Score]:
         """Rates how likely texts are under the model, all in one request.
 
@@ -146,51 +212,68 @@ class Client:
         asked = [texts] if isinstance(texts, str) else list(texts)
         if not asked:
             return []
-        inputs = {"text": self._vector("text", asked, "string")}
-        outputs = self._run("score", inputs, version, timeout)
-        rows = self._columns(outputs, ("nll", "num_tokens"), len(asked))
-        return [Score(nll, num_tokens) for nll, num_tokens in rows]
+        call = self._protocol.score(asked, version, label)
+        return self._run(call, timeout, metadata)
 
-    def metadata(self, *, version: int | None = None, timeout: float | None = None) -> Metadata:
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+        metadata: CallMetadata = (),
+    ) -> Prediction:
+        """Runs any signature of any model.
+
+        Args:
+            signature: its name.
+            inputs: values by name, as lists within lists; types are those of the signature, which
+                is asked for once.
+            version, label, timeout, metadata: as the class says.
+
+        Raises:
+            ClientError: the server refused, failed, or cannot be reached.
+        """
+        key = (version, label)
+        if key not in self._signatures:
+            self._signatures[key] = self.metadata(version=version, label=label, timeout=timeout)
+        try:
+            call = self._protocol.predict(signature, inputs, self._signatures[key], version, label)
+            return self._run(call, timeout, metadata)
+        except (errors.InvalidRequestError, errors.ModelNotFoundError):
+            # A newer version may have other signatures.
+            self._signatures.pop(key, None)
+            raise
+
+    def metadata(
+        self,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> Metadata:
         """The signatures of the model.
 
         Raises:
             ClientError: the server refused, failed, or cannot be reached.
         """
-        request = messages.GetModelMetadataRequest(
-            model_spec=self._spec(version), metadata_field=["signature_def"]
-        )
-        response = self._call(self._metadata, request, timeout)
-        packed = response.metadata["signature_def"].value
-        signatures = {
-            name: Signature(_specs(definition.inputs), _specs(definition.outputs), method)
-            for name, definition in messages.SignatureDefMap.FromString(
-                packed
-            ).signature_def.items()
-            for method in [definition.method_name]
-        }
-        return Metadata(response.model_spec.version.value, signatures)
+        return self._run(self._protocol.get_metadata(version, label), timeout)
 
     def status(
-        self, *, version: int | None = None, timeout: float | None = None
+        self,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
     ) -> list[VersionStatus]:
         """The state of every version that the server knows, newest first.
 
         Raises:
             ClientError: the server refused, failed, or cannot be reached.
         """
-        request = messages.GetModelStatusRequest(model_spec=self._spec(version))
-        response = self._call(self._status, request, timeout)
-        found = [
-            VersionStatus(
-                entry.version,
-                _name(messages.STATE, entry.state),
-                _name(messages.ERROR_CODE, entry.status.error_code),
-                entry.status.error_message,
-            )
-            for entry in response.model_version_status
-        ]
-        return sorted(found, key=lambda entry: entry.version, reverse=True)
+        return self._run(self._protocol.get_status(version, label), timeout)
 
     def wait_until_available(
         self, timeout: float = DEFAULT_TIMEOUT, *, version: int | None = None
@@ -208,77 +291,17 @@ class Client:
             ServerError: the version failed to load.
             DeadlineError: the time is over; the message says what was seen last.
         """
-        deadline = time.monotonic() + timeout
-        seen = "no answer yet"
-        while (left := deadline - time.monotonic()) > 0:
+        wait = Wait(self._address, self._protocol.model, version, timeout)
+        while (left := wait.left()) > 0:
             try:
-                states = self.status(version=version, timeout=left)
-            except (errors.UnavailableError, errors.ModelNotFoundError) as error:
-                seen = error.message
-            except errors.DeadlineError:
-                break
+                found = wait.answered(self.status(version=version, timeout=left))
+            except errors.ClientError as error:
+                wait.refused(error)
             else:
-                for entry in states:
-                    if entry.state == "AVAILABLE":
-                        return entry.version
-                seen = ", ".join(f"version {entry.version} is {entry.state}" for entry in states)
-                self._raise_if_failed(version, states)
-            time.sleep(min(_POLL_SECONDS, max(left, 0)))
-        raise errors.DeadlineError(
-            f"expected model {self._model} to be available within {timeout:g} s. Received: {seen}",
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            self._address,
-        )
-
-    def _raise_if_failed(self, version: int | None, states: list[VersionStatus]) -> None:
-        """Ends the wait for a version whose load is over and has failed."""
-        for entry in states:
-            if entry.version == version and entry.state == "END" and entry.error_code != "OK":
-                raise errors.ServerError(
-                    f"version {version} failed to load: {entry.error_message}",
-                    None,
-                    self._address,
-                )
-
-    def _vector(self, name: str, values: Any, dtype: str) -> Any:
-        """One value, or a sequence of them, as a tensor of rank 1."""
-        single = isinstance(values, str | bytes) or not isinstance(values, Sequence)
-        rows = [values] if single else values
-        try:
-            return tensors.vector(rows, dtype)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise errors.InvalidRequestError(
-                f"expected {name} as {dtype}. Received: {values!r} ({error})",
-                grpc.StatusCode.INVALID_ARGUMENT,
-                self._address,
-            ) from None
-
-    def _run(
-        self, signature: str, inputs: dict[str, Any], version: int | None, timeout: float | None
-    ) -> Any:
-        request = messages.PredictRequest(model_spec=self._spec(version, signature), inputs=inputs)
-        return self._call(self._predict, request, timeout).outputs
-
-    def _columns(self, outputs: Any, names: Sequence[str], rows: int) -> list[tuple[Any, ...]]:
-        """The named outputs, row by row."""
-        columns = []
-        for name in names:
-            if name not in outputs:
-                raise errors.ResponseError(
-                    f"expected an output {name}. Received: {', '.join(sorted(outputs))}",
-                    address=self._address,
-                )
-            try:
-                column = tensors.flat_values(outputs[name])
-            except ValueError as error:
-                raise errors.ResponseError(f"{name}: {error}", address=self._address) from None
-            if len(column) != rows:
-                raise errors.ResponseError(
-                    f"expected {rows} rows of {name}. Received: {len(column)}",
-                    address=self._address,
-                )
-            columns.append(column)
-        return list(zip(*columns, strict=True))
+                if found is not None:
+                    return found
+            time.sleep(min(POLL_SECONDS, max(wait.left(), 0)))
+        raise wait.over()
 
     def close(self) -> None:
         """Closes the connection; calls under way are cancelled."""
@@ -294,19 +317,3 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _name(enum: Any, number: int) -> str:
-    value = enum.values_by_number.get(number)
-    return value.name if value is not None else str(number)
-
-
-def _specs(infos: Any) -> dict[str, TensorSpec]:
-    specs = {}
-    for name, info in infos.items():
-        shape = None
-        if not info.tensor_shape.unknown_rank:
-            sizes = [dim.size for dim in info.tensor_shape.dim]
-            shape = tuple(size if size >= 0 else None for size in sizes)
-        specs[name] = TensorSpec(_name(messages.DATA_TYPE, info.dtype), shape)
-    return specs

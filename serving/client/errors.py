@@ -5,6 +5,7 @@ ClientError
 ├── ModelNotFoundError    no such model or version is served (NOT_FOUND)
 ├── DeadlineError         no answer within the timeout (DEADLINE_EXCEEDED)
 ├── UnavailableError      the server cannot be reached or is going down (UNAVAILABLE)
+│   └── CertificateError  one side does not trust the other's certificate
 ├── UnsupportedError      the server does not offer this call (UNIMPLEMENTED)
 ├── ServerError           anything else that went wrong on the server
 └── ResponseError         an answer without the outputs that this client needs
@@ -51,6 +52,10 @@ class UnavailableError(ClientError):
     """The server cannot be reached, or is going down."""
 
 
+class CertificateError(UnavailableError):
+    """One side does not trust the other's certificate, or one side speaks no TLS."""
+
+
 class UnsupportedError(ClientError):
     """The server does not offer this call."""
 
@@ -74,7 +79,29 @@ _BY_CODE: dict[grpc.StatusCode, type[ClientError]] = {
 }
 
 
+_CERTIFICATE_PROBLEMS = {
+    "certificate has expired": "the server's certificate has expired",
+    "Hostname Verification Check failed": "the server's certificate is for another name",
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not signed by the given authority",
+    "CERTIFICATE_REQUIRED": "the server asks for a client certificate; give Tls(cert=..., key=...)",
+    "UNKNOWN_CA": "the server does not trust the client's certificate",
+    "WRONG_VERSION_NUMBER": "the server speaks no TLS",
+    "PEM": "a certificate or key cannot be read",
+}
+
+
+def from_status(code: int, message: str, address: str) -> ClientError:
+    """The exception for a status inside an answer, by its number."""
+    named = next((one for one in grpc.StatusCode if one.value[0] == code), grpc.StatusCode.UNKNOWN)
+    return _BY_CODE.get(named, ServerError)(message, named, address)
+
+
 def from_rpc(error: grpc.RpcError, address: str) -> ClientError:
     """The exception that stands for a failed call."""
     code, details = error.code(), error.details() or "no message"
+    if code == grpc.StatusCode.UNAVAILABLE and ("SSL" in details or "Ssl" in details):
+        for sign, meaning in _CERTIFICATE_PROBLEMS.items():
+            if sign in details:
+                return CertificateError(f"{meaning} ({details})", code, address)
+        return CertificateError(details, code, address)
     return _BY_CODE.get(code, ServerError)(details, code, address)

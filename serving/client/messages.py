@@ -69,6 +69,24 @@ message GetModelMetadataRequest
     ModelSpec model_spec 1, string* metadata_field 2
 message GetModelMetadataResponse
     ModelSpec model_spec 1, {google.protobuf.Any} metadata 2
+message LatestVersions
+    uint32 num_versions 1
+message AllVersions
+message SpecificVersions
+    int64* versions 1
+message VersionPolicy
+    LatestVersions latest 100, AllVersions all 101, SpecificVersions specific 102
+message ModelConfig
+    string name 1, string base_path 2, string model_platform 4,
+    VersionPolicy model_version_policy 7, {int64} version_labels 8
+message ModelConfigList
+    ModelConfig* config 1
+message ModelServerConfig
+    ModelConfigList model_config_list 1
+message ReloadConfigRequest
+    ModelServerConfig config 1
+message ReloadConfigResponse
+    StatusProto status 1
 """
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -112,9 +130,9 @@ def _load(
     ):
         if not block.strip():
             continue
-        head, body = block.strip().split("\n", 1)
+        head, _, body = block.strip().partition("\n")
         kind, name = head.split()
-        members = " ".join(body.split()).split(", ")
+        members = [member for member in " ".join(body.split()).split(", ") if member]
         if kind == "enum":
             enums.add(f".{package}.{name}")
             enum = file.enum_type.add(name=name)
@@ -158,7 +176,11 @@ GetModelStatusResponse = _class("tensorflow.serving.GetModelStatusResponse")
 GetModelMetadataRequest = _class("tensorflow.serving.GetModelMetadataRequest")
 GetModelMetadataResponse = _class("tensorflow.serving.GetModelMetadataResponse")
 SignatureDefMap = _class("tensorflow.serving.SignatureDefMap")
+ModelConfig = _class("tensorflow.serving.ModelConfig")
+ReloadConfigRequest = _class("tensorflow.serving.ReloadConfigRequest")
+ReloadConfigResponse = _class("tensorflow.serving.ReloadConfigResponse")
 
 DATA_TYPE = _POOL.FindEnumTypeByName("tensorflow.DataType")
 ERROR_CODE = _POOL.FindEnumTypeByName("tensorflow.Code")
 STATE = _POOL.FindEnumTypeByName("tensorflow.serving.State")
+DT_INT32 = DATA_TYPE.values_by_name["DT_INT32"].number

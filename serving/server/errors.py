@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import grpc
+
+logger = logging.getLogger(__name__)
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _NODE = re.compile(r"\{\{(?:function_)?node [^{}]*\}\}")
@@ -17,6 +20,10 @@ _SEVERAL = re.compile(r"^\d+ root error\(s\) found\.\s*\(0\) [A-Z_ ]+:\s*")
 _ASSERTION = re.compile(r"assertion failed: \[(.*)\]", re.DOTALL)
 # What tf.debugging.assert_* add after the message that their caller gave.
 _CONDITION = re.compile(r"\s*(?:\] \[)?Condition x .*", re.DOTALL)
+
+
+class ConfigError(Exception):
+    """A flag or a configuration file makes no sense; its text is one line for the user."""
 
 
 class StatusError(Exception):
@@ -38,10 +45,45 @@ def not_found(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.NOT_FOUND, message)
 
 
+def failed_precondition(message: str) -> StatusError:
+    """The model is not made for this call."""
+    return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def internal(message: str) -> StatusError:
+    """What TensorFlow Serving reports as INTERNAL."""
+    return StatusError(grpc.StatusCode.INTERNAL, message)
+
+
+def unimplemented(message: str) -> StatusError:
+    """The server does not offer this."""
+    return StatusError(grpc.StatusCode.UNIMPLEMENTED, message)
+
+
+def unavailable(message: str) -> StatusError:
+    """The server cannot take this now; the caller may try again."""
+    return StatusError(grpc.StatusCode.UNAVAILABLE, message)
+
+
 def signature_not_found(name: str) -> StatusError:
     """The model has no such signature; TensorFlow Serving's code and words."""
     message = f'Serving signature key "{name}" not found.'
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def unexpected(error: Exception) -> StatusError:
+    """A lack of memory, or a defect of ours: logged here with its trace, kept from callers."""
+    logger.error("a request failed", exc_info=error)
+    if isinstance(error, MemoryError):
+        return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "the server is out of memory")
+    return StatusError(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
+
+
+def deadline_exceeded() -> StatusError:
+    """The caller has stopped waiting, so nothing was started."""
+    return StatusError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the request was started"
+    )
 
 
 def from_tensorflow(code: int | None, message: str) -> StatusError:

@@ -1,22 +1,32 @@
-"""The versions of one model: found, loaded, warmed, announced, drained, unloaded."""
+"""The models that are configured: their versions are found, loaded, announced and unloaded."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
-import gc
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from serving.server.errors import StatusError, invalid_argument, not_found, one_line
-from serving.server.source import complete_versions
+from serving.server.config import ModelConfig, model_configs
+from serving.server.errors import StatusError, invalid_argument, not_found
+from serving.server.readiness import Health, Readiness
+from serving.server.source import Watcher
+from serving.server.versions import (
+    State,
+    Version,
+    check_labels,
+    did_not_become_available,
+    failures,
+    outcome_known,
+    to_load,
+    to_unload,
+)
+from serving.server.workers import LoadMetrics, Settings, Workers
 
 if TYPE_CHECKING:
     from serving.server.predict import LoadedModel
@@ -24,75 +34,147 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class State(enum.IntEnum):
-    """States of a version, numbered as in TensorFlow Serving's ModelVersionStatus."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclasses.dataclass
-class Version:
-    """One version and what became of it; guarded by the manager's lock.
-
-    Attributes:
-        error: why it could not be loaded.
-        attempts: loads that failed so far.
-        next_attempt: monotonic time before which it is not tried again.
-        in_flight: requests that it is answering now.
-    """
-
-    number: int
-    path: Path
-    state: State = State.START
-    error: StatusError | None = None
-    attempts: int = 0
-    next_attempt: float = 0.0
-    in_flight: int = 0
-    model: LoadedModel | None = None
-
-
 class ModelManager:
-    """Serves the latest version under a base path, and swaps to a newer one without a gap."""
+    """Serves what is configured, and swaps to newer versions without a gap."""
 
-    def __init__(
-        self,
-        name: str,
-        base_path: Path,
-        *,
-        poll_seconds: float = 1.0,
-        max_retries: int = 5,
-        retry_seconds: float = 60.0,
-    ) -> None:
-        """Nothing is loaded before `start`.
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Nothing is configured before `configure`, and nothing loaded before `start`.
 
         Args:
-            name: what requests call the model.
-            base_path: folder of numeric version folders; it may not exist yet.
-            poll_seconds: pause between looks at the base path.
-            max_retries: further attempts at a version whose load failed.
-            retry_seconds: pause between those attempts.
+            settings: how to look, load and unload.
         """
-        self.name = name
-        self._base_path = base_path
-        self._poll_seconds = poll_seconds
-        self._max_retries = max_retries
-        self._retry_seconds = retry_seconds
-        self._versions: dict[int, Version] = {}
+        self._settings = settings or Settings()
+        self._configs: dict[str, ModelConfig] | None = None
+        self._labels: Mapping[str, Mapping[str, int]] = {}
+        self._round = 0
+        self._added: dict[str, int] = {}
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._readiness = Readiness()
         self._changed = threading.Condition()
-        self._stopping = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="versions", daemon=True)
+        self._wake = threading.Event()
+        self._stopping = False
+        self._workers = Workers(self._settings, self._changed, self._moved)
+        self._watcher = Watcher(self._settings.poll_seconds, self.configured, self._found)
+        self._decider = threading.Thread(target=self._decide, name="versions", daemon=True)
+
+    def report_to(self, health: Health | None = None, metrics: LoadMetrics | None = None) -> None:
+        """Names who is told what happens; call it before `start`.
+
+        Args:
+            health: is told when a model becomes available and when it no longer is.
+            metrics: is told of every load.
+        """
+        with self._changed:
+            self._readiness.report_to(health)
+        self._workers.metrics = metrics
 
     def start(self) -> None:
-        """Starts to watch the base path."""
+        """Starts to look for versions and to load them."""
+        self._decider.start()
         self._watcher.start()
 
     def stop(self) -> None:
-        """Stops watching; loaded versions go on answering."""
-        self._stopping.set()
+        """Loads and unloads no more; loaded versions go on answering."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._watcher.stop()
+        self._wake.set()
+        self._workers.stop()
+
+    def close(self) -> None:
+        """Removes copies from object storage; call it when no request is under way any more."""
+        self._workers.close()
+
+    def configured(self) -> list[ModelConfig]:
+        """The models that are configured now."""
+        with self._changed:
+            return list((self._configs or {}).values())
+
+    def configure(self, config: Any) -> set[str]:
+        """Takes over a ModelServerConfig: its models, version policies and labels.
+
+        Models that it no longer lists are unloaded once they have answered what is under way.
+
+        Returns:
+            Names of the models that were not configured before.
+
+        Raises:
+            StatusError: it is refused, and nothing has changed.
+        """
+        if config.WhichOneof("config") != "model_config_list":
+            return self._configure_nothing()
+        models = model_configs(config)
+        with self._changed:
+            check_labels(
+                models.values(),
+                before=self._labels,
+                versions=self._versions,
+                allow_unavailable=self._settings.labels_for_unavailable,
+            )
+            return self._take_over(models)
+
+    def _configure_nothing(self) -> set[str]:
+        if self._configs is not None:
+            raise StatusError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "Cannot transition to requested config. It is only legal to transition from one "
+                "ModelConfigList to another.",
+            )
+        logger.info("Taking no action for empty config.")
+        return set()
+
+    def _take_over(self, models: dict[str, ModelConfig]) -> set[str]:
+        before = self._configs or {}
+        added = set(models.keys() - before.keys())
+        self._configs = models
+        self._labels = {model.name: model.labels for model in models.values()}
+        self._round += 1
+        for name in sorted(before.keys() - models.keys()):
+            logger.info("model %s is no longer configured", name)
+            for entry in self._versions.get(name, {}).values():
+                entry.aspired = False
+            self._readiness.forget(name)
+        for name in added:
+            self._added[name] = self._round
+            self._announce(name)
+        self._changed.notify_all()
+        self._watcher.look()
+        self._wake.set()
+        return added
+
+    def wait_for(self, names: set[str], seconds: float) -> None:
+        """Waits until models that `configure` has added are available.
+
+        Raises:
+            StatusError: UNKNOWN, one of them failed to load; DEADLINE_EXCEEDED, it takes longer;
+                UNAVAILABLE, the server stops.
+        """
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: self._stopping or not any(map(self._pending, names)), seconds
+            )
+            if self._stopping:
+                raise StatusError(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+            if not done:
+                late = ", ".join(sorted(filter(self._pending, names)))
+                raise StatusError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"the new config is in place, but no version of {late} became available "
+                    f"within {seconds:g} s; see GetModelStatus",
+                )
+            failed = {name: failures(self._since_added(name)) for name in sorted(names)}
+        if any(failed.values()):
+            raise did_not_become_available(failed)
+
+    def _since_added(self, name: str) -> list[Version]:
+        """The versions found since a model was configured, not those of an earlier time."""
+        first = self._added.get(name, 0)
+        return [v for v in self._versions.get(name, {}).values() if v.round >= first]
+
+    def _pending(self, name: str) -> bool:
+        """Whether it is still open how the loads of a configured model end."""
+        return name in (self._configs or {}) and not outcome_known(self._since_added(name))
 
     @contextlib.contextmanager
     def use(
@@ -103,35 +185,41 @@ class ModelManager:
         Args:
             name: the model's name in the request.
             version: the one asked for; None for the latest.
-            label: a version label; none are configured here.
+            label: a version label, instead of a version.
 
         Raises:
             StatusError: no such model, version or label is available.
         """
-        if not name:
-            raise invalid_argument("ModelSpec has no name specified.")
-        if label:
-            raise invalid_argument(f"Unrecognized servable version label: {label}")
         with self._changed:
-            held = self._available(name, version)
+            held = self._available(name, version, label)
             held.in_flight += 1
+            model = held.model
+        assert model is not None
         try:
-            assert held.model is not None
-            yield held.number, held.model
+            yield held.number, model
         finally:
             with self._changed:
                 held.in_flight -= 1
-                self._changed.notify_all()
+                if held.in_flight == 0 and held.state == State.UNLOADING:
+                    self._changed.notify_all()
 
-    def _available(self, name: str, version: int | None) -> Version:
-        ready = [v for v in self._versions.values() if v.state == State.AVAILABLE]
-        if name == self.name and version is None and ready:
-            return max(ready, key=lambda entry: entry.number)
-        for entry in ready:
-            if name == self.name and entry.number == version:
-                return entry
-        asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        raise not_found(f"Servable not found for request: {asked}")
+    def _available(self, name: str, version: int | None, label: str) -> Version:
+        if not name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        if label:
+            version = self._labels.get(name, {}).get(label)
+            if version is None:
+                raise invalid_argument(f"Unrecognized servable version label: {label}")
+        versions = self._versions.get(name, {})
+        if version is None:
+            ready = [v for v in versions.values() if v.state == State.AVAILABLE]
+            if ready:
+                return max(ready, key=lambda entry: entry.number)
+            raise not_found(f"Servable not found for request: Latest({name})")
+        entry = versions.get(version)
+        if entry is None or entry.state != State.AVAILABLE:
+            raise not_found(f"Servable not found for request: Specific({name}, {version})")
+        return entry
 
     def states(self, name: str, version: int | None = None) -> list[Version]:
         """Copies of what is known about versions, newest first.
@@ -142,8 +230,8 @@ class ModelManager:
         with self._changed:
             known = [
                 dataclasses.replace(entry, model=None)
-                for entry in self._versions.values()
-                if name == self.name and version in (None, entry.number)
+                for entry in self._versions.get(name, {}).values()
+                if version in (None, entry.number)
             ]
         if not known and version is None:
             raise not_found(f"Could not find any versions of model {name}")
@@ -151,90 +239,63 @@ class ModelManager:
             raise not_found(f"Could not find version {version} of model {name}")
         return sorted(known, key=lambda entry: entry.number, reverse=True)
 
-    def _watch(self) -> None:
-        told = False
-        while not self._stopping.is_set():
+    def _found(self, config: ModelConfig, found: dict[int, str]) -> None:
+        """Notes what lies under a base path, and what of it is wanted."""
+        wanted = config.policy.choose(found)
+        with self._changed:
+            if (self._configs or {}).get(config.name) != config:
+                return
+            versions = self._versions.setdefault(config.name, {})
+            for number in wanted:
+                entry = versions.get(number)
+                if entry is None or (entry.state == State.END and not entry.aspired):
+                    versions[number] = Version(number, found[number], round=self._round)
+                elif entry.state != State.UNLOADING:
+                    entry.aspired = True
+            for entry in versions.values():
+                entry.aspired = entry.aspired and entry.number in wanted
+        self._wake.set()
+
+    def _decide(self) -> None:
+        """The thread that starts every load and unload."""
+        while not self._stopping:
+            pause = None
             try:
-                found = complete_versions(self._base_path)
-                if not found and not told:
-                    logger.info("waiting for a first version in %s", self._base_path)
-                    told = True
-                if found is not None:
-                    self._aspire(found)
+                pause = self._step()
             except Exception:
-                # The watcher must outlive a surprise: without it no version would come any more.
-                logger.exception("could not look after the versions in %s", self._base_path)
-            self._stopping.wait(self._poll_seconds)
+                logger.exception("could not look after the versions")
+                pause = 1.0
+            self._wake.wait(pause)
+            self._wake.clear()
 
-    def _aspire(self, found: dict[int, Path]) -> None:
-        """Makes the latest version found the one that is served."""
-        newest = max(found, default=None)
-        if newest is not None and not self._ready(newest, found[newest]):
-            return
-        for entry in list(self._versions.values()):
-            if entry.number != newest and entry.state == State.AVAILABLE:
-                self._unload(entry)
-
-    def _ready(self, number: int, path: Path) -> bool:
-        """Whether a version is available, after an attempt to load it where one is due."""
+    def _step(self) -> float | None:
+        """Starts what is due; the seconds until the next retry, if any."""
+        now = time.monotonic()
         with self._changed:
-            entry = self._versions.get(number)
-            if entry is None or (entry.state == State.END and entry.error is None):
-                entry = self._versions[number] = Version(number, path)
-        if entry.state == State.AVAILABLE:
-            return True
-        if entry.attempts > self._max_retries or time.monotonic() < entry.next_attempt:
-            return False
-        return self._load(entry)
-
-    def _load(self, entry: Version) -> bool:
-        from serving.server.predict import LoadedModel
-        from serving.server.warmup import warm_up
-
-        self._set(entry, State.LOADING)
-        started = time.monotonic()
-        try:
-            model = LoadedModel(entry.path)
-            requests = warm_up(model, entry.path)
-        except Exception as error:
-            entry.attempts += 1
-            entry.next_attempt = time.monotonic() + self._retry_seconds
-            failure = _load_failure(error)
-            self._set(entry, State.END, failure)
-            logger.error("version %d failed to load: %s", entry.number, failure.message)
-            return False
-        with self._changed:
-            entry.model, entry.error, entry.attempts = model, None, 0
-        self._set(entry, State.AVAILABLE)
-        seconds = time.monotonic() - started
-        logger.info(
-            "version %d is AVAILABLE after %.1f s and %d warmup requests",
-            entry.number,
-            seconds,
-            requests,
-        )
-        return True
-
-    def _unload(self, entry: Version) -> None:
-        """Waits for the requests under way, then lets go of the model."""
-        self._set(entry, State.UNLOADING)
-        with self._changed:
-            self._changed.wait_for(lambda: entry.in_flight == 0)
-            entry.model = None
-        # A SavedModel's functions and its owner refer to each other.
-        gc.collect()
-        self._set(entry, State.END)
-        logger.info("version %d is unloaded", entry.number)
-
-    def _set(self, entry: Version, state: State, error: StatusError | None = None) -> None:
-        with self._changed:
-            entry.state, entry.error = state, error
+            waiting = []
+            for name, versions in self._versions.items():
+                for entry in versions.values():
+                    if not entry.aspired and not entry.busy and entry.state < State.AVAILABLE:
+                        entry.state = State.END
+                for entry in to_unload(versions.values()):
+                    entry.state = State.UNLOADING
+                    self._announce(name)
+                    self._workers.unload(name, entry)
+                for entry in to_load(versions.values(), now):
+                    entry.busy = True
+                    self._workers.load(name, entry)
+                waiting += [v.next_attempt - now for v in versions.values() if v.loadable]
             self._changed.notify_all()
+        return max(min(waiting), 0.0) if waiting else None
 
+    def _moved(self, name: str) -> None:
+        """A load or an unload of a model has ended; called with the lock held."""
+        self._announce(name)
+        self._changed.notify_all()
+        self._wake.set()
 
-def _load_failure(error: Exception) -> StatusError:
-    if isinstance(error, StatusError):
-        return StatusError(error.code, f"warmup request failed: {error.message}")
-    return StatusError(
-        grpc.StatusCode.FAILED_PRECONDITION, one_line(str(error) or type(error).__name__)
-    )
+    def _announce(self, name: str) -> None:
+        """Notes whether a configured model answers."""
+        if name in (self._configs or {}):
+            versions = self._versions.get(name, {}).values()
+            self._readiness.set(name, any(v.state == State.AVAILABLE for v in versions))

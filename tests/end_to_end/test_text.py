@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from components.artifacts import Published, saved_model_digest
-from pipelines.embedded import EmbeddedServer
+from pipelines.services import EmbeddedServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

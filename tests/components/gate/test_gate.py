@@ -87,7 +87,8 @@ def test_the_decision_records_everything_in_one_place(bench: Make) -> None:
     decision = judge.decision
     expected = {
         "metric": BITS, "at_most": 1.9, "at_least": None, "tolerance": 0.0, "min_samples": 10,
-        "severity": "block", "value": 1.9, "low": 1.85, "high": 1.95, "samples": 120,
+        "severity": "block", "if_absent": None, "hint": None,
+        "value": 1.9, "low": 1.85, "high": 1.95, "samples": 120,
         "bound": 1.9, "verdict": "fail", "reason": "1.9 (up to 1.95) is above 1.9",
     }  # fmt: skip
     assert decision["rules"][0] == expected
@@ -106,6 +107,29 @@ def test_another_policy_has_another_digest(bench: Make) -> None:
         judge.judge([_rule(at_most=bound)], GOOD)
         digests.add(judge.decision["policy_digest"])
     assert len(digests) == 2
+
+
+SERVING = "evaluation.serving.equal"
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "approved"),
+    [(None, "warn", True), (1.0, "pass", True), (0.5, "fail", False)],
+)
+def test_what_was_not_run_under_serving_versions_warns_and_what_differs_blocks(
+    bench: Make, value: float | None, verdict: str, approved: bool
+) -> None:
+    judge = bench()
+    measured = {} if value is None else {"serving.equal": Figure(value, samples=90, unit="share")}
+    hint = "set evaluate.serving_versions"
+    rule = {"metric": SERVING, "at_least": 1, "if_absent": "warn", "hint": hint}
+    assert judge.judge([_rule(at_most=2), rule], {**GOOD, **measured}) is approved
+    judged = judge.decision["rules"][1]
+    assert judged["verdict"] == verdict
+    assert judged["severity"] == "block"
+    if value is None:
+        assert judged["reason"] == "not measured: set evaluate.serving_versions"
+        assert hint in judge.html
 
 
 CHAMPION = [_rule(at_most="champion", tolerance=0.02)]

@@ -167,32 +167,53 @@ def compiled_path(
 
 
 Generate = Callable[..., dict[str, Any]]
+DEFAULTS = {"max_new_tokens": 8, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
+KINDS = {
+    "max_new_tokens": np.int32,
+    "temperature": np.float32,
+    "top_k": np.int32,
+    "top_p": np.float32,
+    "seed": np.int64,
+    "chunk_tokens": np.int32,
+}
 
 
-def _generate_with(path: Path) -> Generate:
+def _call_with(path: Path, name: str, defaults: dict[str, Any]) -> Generate:
     import tensorflow as tf
 
-    signature = tf.saved_model.load(str(path)).signatures["generate"]
+    signature = tf.saved_model.load(str(path)).signatures[name]
 
-    def generate(prompts: list[str], **parameters: Any) -> dict[str, Any]:
-        defaults = {"max_new_tokens": 8, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
+    def call(prompts: list[str], generated: Any = None, **parameters: Any) -> dict[str, Any]:
         inputs = {"prompt": tf.constant(prompts, tf.string)}
-        kinds = (tf.int32, tf.float32, tf.int32, tf.float32, tf.int64)
-        for (name, default), kind in zip(defaults.items(), kinds, strict=True):
-            values = np.atleast_1d(parameters.get(name, default))
-            inputs[name] = tf.constant(values, kind)
-        return {name: value.numpy() for name, value in signature(**inputs).items()}
+        if generated is not None:
+            inputs["generated"] = tf.constant(np.asarray(generated, np.int32))
+        for parameter, default in defaults.items():
+            values = np.atleast_1d(parameters.get(parameter, default))
+            inputs[parameter] = tf.constant(values.astype(KINDS[parameter]))
+        return {output: value.numpy() for output, value in signature(**inputs).items()}
 
-    return generate
+    return call
 
 
 @pytest.fixture(scope="session")
 def generate(portable_path: Path) -> Generate:
     """Calls `generate` of the portable model: prompts, and parameters that differ from greedy."""
-    return _generate_with(portable_path)
+    return _call_with(portable_path, "generate", DEFAULTS)
 
 
 @pytest.fixture(scope="session")
 def generate_compiled(compiled_path: Path) -> Generate:
     """Calls `generate` of the compiled model."""
-    return _generate_with(compiled_path)
+    return _call_with(compiled_path, "generate", DEFAULTS)
+
+
+@pytest.fixture(scope="session")
+def chunk(portable_path: Path) -> Generate:
+    """Calls `generate_chunk` of the portable model: prompts, tokens so far, and parameters."""
+    return _call_with(portable_path, "generate_chunk", {**DEFAULTS, "chunk_tokens": 3})
+
+
+@pytest.fixture(scope="session")
+def chunk_compiled(compiled_path: Path) -> Generate:
+    """Calls `generate_chunk` of the compiled model."""
+    return _call_with(compiled_path, "generate_chunk", {**DEFAULTS, "chunk_tokens": 3})

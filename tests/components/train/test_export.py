@@ -19,13 +19,12 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from components.artifacts import Examples, TransformedExamples
+from components.artifacts import WARMUP_FILE, Examples, TransformedExamples
 from components.errors import ModelError
 from components.ingest.ingest import run as ingest
 from components.ingest.options import IngestOptions
 from components.train.decoding_weights import fold
 from components.train.export import export_text
-from components.train.warmup import WARMUP_FILE
 from components.transform.load import load_transform
 from components.transform.options import TransformOptions
 from components.transform.transform import run as transform
@@ -137,7 +136,7 @@ def test_warmup_requests_are_answered(
         seen.add(name)
         inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
         model.signatures[name](**inputs)
-    assert seen == {"generate", "score", "tokenize"}
+    assert seen == {"generate", "generate_chunk", "score", "tokenize"}
 
 
 SERVE = """

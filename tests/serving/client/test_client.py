@@ -50,7 +50,7 @@ def test_one_prompt_may_be_a_string_and_none_is_no_request(client: Client) -> No
 
 
 def test_score_rates_each_text(client: Client) -> None:
-    assert client.score(["abc", ""]) == [Score(3.0, 4), Score(0.0, 1)]
+    assert client.score(["abc", ""]) == [Score(3.0, 4, 3), Score(0.0, 1, 3)]
 
 
 def test_metadata_names_signatures_types_and_shapes(client: Client) -> None:
@@ -127,6 +127,9 @@ def test_a_server_that_never_answers_meets_the_deadline() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(serving.client.__all__) == [
+        "AsyncClient",
+        "CertificateError",
+        "Chunk",
         "Client",
         "ClientError",
         "DeadlineError",
@@ -134,11 +137,15 @@ def test_the_public_names_are_these() -> None:
         "InvalidRequestError",
         "Metadata",
         "ModelNotFoundError",
+        "Prediction",
         "ResponseError",
+        "RetryPolicy",
         "Score",
         "ServerError",
         "Signature",
+        "Tensor",
         "TensorSpec",
+        "Tls",
         "UnavailableError",
         "UnsupportedError",
         "VersionStatus",

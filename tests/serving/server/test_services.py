@@ -151,12 +151,38 @@ def test_large_messages_pass(server: Any) -> None:
         (
             lambda r: (r.inputs["w"].CopyFrom(r.inputs["x"]), r.inputs.pop("x")),
             "INVALID_ARGUMENT",
-            "input tensor alias not found in signature: w. Inputs expected to be in the set {x}.",
+            "Signature input alias: x(feed name: double_x:0) not found in request and no default "
+            "value provided. Inputs expected to be in the request {w}, or default input alias "
+            "set: ",
         ),
         (
             lambda r: setattr(r.inputs["x"], "tensor_content", b"short"),
             "INVALID_ARGUMENT",
             "tensor parsing error: x",
+        ),
+        (
+            lambda r: r.inputs["x"].tensor_shape.dim.add(size=2**40),
+            "INVALID_ARGUMENT",
+            "tensor parsing error: x",
+        ),
+        (
+            lambda r: (
+                r.inputs["x"].ClearField("tensor_content"),
+                setattr(r.inputs["x"].tensor_shape.dim[0], "size", 2**62),
+            ),
+            "INVALID_ARGUMENT",
+            "tensor parsing error: x",
+        ),
+        (
+            lambda r: setattr(r.inputs["x"].tensor_shape.dim[0], "size", -1),
+            "INVALID_ARGUMENT",
+            "tensor parsing error: x",
+        ),
+        (
+            lambda r: setattr(r.model_spec, "signature_name", "__saved_model_init_op"),
+            "INTERNAL",
+            "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
+            "tensorflow/serving/classify, tensorflow/serving/regress}. Was: ",
         ),
         (
             lambda r: setattr(r.inputs["x"], "dtype", 0),
@@ -244,23 +270,34 @@ def test_status_of_a_known_and_of_unknown_versions(models: Any) -> None:
     assert refusal(models.GetModelStatus, request) == unknown
 
 
-def test_calls_that_are_not_offered_say_so(prediction: Any, models: Any) -> None:
-    from tensorflow_serving.apis import (
-        classification_pb2,
-        inference_pb2,
-        model_management_pb2,
-        regression_pb2,
-    )
+def test_calls_over_examples_refuse_a_model_that_is_not_made_for_them(prediction: Any) -> None:
+    from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
-    for call, request in [
-        (prediction.Classify, classification_pb2.ClassificationRequest()),
-        (prediction.Regress, regression_pb2.RegressionRequest()),
-        (prediction.MultiInference, inference_pb2.MultiInferenceRequest()),
-        (models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest()),
-    ]:
-        code, message = refusal(call, request)
-        assert code == grpc.StatusCode.UNIMPLEMENTED
-        assert "not offered by the embedded server" in message
+    missing = (grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
+    unnamed = (grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+    classification = classification_pb2.ClassificationRequest()
+    regression = regression_pb2.RegressionRequest()
+    multi = inference_pb2.MultiInferenceRequest()
+    assert refusal(prediction.Classify, classification) == missing
+    assert refusal(prediction.Regress, regression) == missing
+    assert refusal(prediction.MultiInference, multi) == unnamed
+
+    was = "Was: tensorflow/serving/predict"
+    classification.model_spec.name = regression.model_spec.name = "text"
+    assert refusal(prediction.Classify, classification) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Expected classification signature method_name to be tensorflow/serving/classify. " + was,
+    )
+    assert refusal(prediction.Regress, regression) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Expected regression signature method_name to be tensorflow/serving/regress. " + was,
+    )
+    task = multi.tasks.add(method_name="tensorflow/serving/predict")
+    task.model_spec.name = "text"
+    assert refusal(prediction.MultiInference, multi) == (
+        grpc.StatusCode.UNIMPLEMENTED,
+        "Unsupported signature method_name: tensorflow/serving/predict",
+    )
 
 
 def test_xla_is_off_unless_asked_for_so_a_compiled_model_fails(prediction: Any) -> None:

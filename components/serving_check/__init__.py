@@ -1,0 +1,1 @@
+"""Runs an exported model under older TensorFlow versions and compares the answers."""

@@ -1,0 +1,28 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+CONFIG = click.argument("config", default="text")
+PROFILE = click.option(
+    "--profile",
+    default="quick",
+    show_default=True,
+    help="Entry of the file's profiles: quick (2 CPU cores) or full (an accelerator).",
+)
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Override one value of the configuration; may be given again. Example: "
+    "--set train.layers=6",
+)
+OUTPUT = click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for artifacts, cache, models and reports.  [default: runs/CONFIG]",
+)

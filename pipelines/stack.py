@@ -1,0 +1,122 @@
+"""`loomline serve`: the model server, and in front of it the gateway with its playground."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.errors import ServingError
+from pipelines.services import EmbeddedServer, Service
+
+READY_SECONDS = 180.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Ports:
+    """Where the parts listen; 0 takes a free port.
+
+    Attributes:
+        host: address of the gateway; the model server itself stays on 127.0.0.1.
+        grpc: of the model server.
+        rest: of the model server.
+        http: of the gateway; None for no gateway.
+    """
+
+    host: str
+    grpc: int
+    rest: int
+    http: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Addresses:
+    """Where the parts are found: HOST:PORT twice, and a URL."""
+
+    grpc: str
+    rest: str
+    gateway: str | None
+
+
+@contextlib.contextmanager
+def serving(
+    base_path: Path, model_name: str, logs: Path, ports: Ports, store: str, auth: str
+) -> Iterator[tuple[Addresses, Stop]]:
+    """Runs the parts; the gateway stops first, so that what is under way is answered.
+
+    Args:
+        base_path: folder of the model's versions.
+        model_name: what requests call the model.
+        logs: folder for the parts' logs.
+        ports: where to listen.
+        store: URL of the gateway's store.
+        auth: `none` or `keys`.
+
+    Yields:
+        The addresses, once the model answers, and what ends the wait.
+
+    Raises:
+        ServingError: a part did not start, or the model does not become available.
+    """
+    stop = Stop()
+    with contextlib.ExitStack() as parts:
+        server = parts.enter_context(
+            EmbeddedServer(
+                base_path,
+                model_name,
+                logs / "server.log",
+                port=ports.grpc,
+                flags=[f"--rest_api_port={ports.rest}"] if ports.rest else [],
+            )
+        )
+        server.when_ended(lambda: stop.ended(server))
+        grpc = server.address()
+        rest = server.rest_address() if ports.rest else ""
+        gateway = None
+        if ports.http is not None:
+            flags = [f"--upstream={grpc}", f"--host={ports.host}", f"--port={ports.http}"]
+            flags += [f"--models={model_name}", f"--store={store}", f"--auth={auth}"]
+            front = parts.enter_context(Service("serving.gateway", flags, logs / "gateway.log"))
+            front.when_ended(lambda: stop.ended(front))
+            gateway = front.announced("Gateway on ")
+        _wait_for_model(grpc, model_name)
+        yield Addresses(grpc, rest, gateway), stop
+
+
+class Stop:
+    """Waits for Ctrl-C, SIGTERM, or the end of a part."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._culprit: Service | None = None
+
+    def ended(self, part: Service) -> None:
+        """Notes that a part has ended by itself."""
+        if not self._event.is_set():
+            self._culprit = part
+            self._event.set()
+
+    def wait(self) -> None:
+        """Returns when somebody asks to stop.
+
+        Raises:
+            ServingError: a part ended by itself.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._event.set())
+        self._event.wait()
+        if self._culprit is not None:
+            raise ServingError(self._culprit.last_words())
+
+
+def _wait_for_model(address: str, model_name: str) -> None:
+    from serving.client import Client, ClientError
+
+    try:
+        with Client(address, model=model_name) as client:
+            client.wait_until_available(READY_SECONDS)
+    except ClientError as error:
+        raise ServingError(str(error)) from None

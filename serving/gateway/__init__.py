@@ -1,0 +1,1 @@
+"""An HTTP gateway in front of any TensorFlow Serving address; it imports no TensorFlow."""

@@ -1,0 +1,1 @@
+"""Safe rollouts: publish, load, warm, canary, compare, promote or roll back."""

@@ -1,0 +1,77 @@
+"""What people said about answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import cast
+
+import sqlalchemy as sa
+
+from serving.store.cleaning import storable
+from serving.store.engine import insert, transaction
+from serving.store.errors import UnknownRequestError
+from serving.store.redaction import Redaction
+from serving.store.schema import FEEDBACK, REQUESTS
+from serving.store.types import Feedback
+
+
+class FeedbackTable:
+    """Feedback, each on a request that is recorded."""
+
+    def __init__(self, engine: sa.Engine, redaction: Redaction) -> None:
+        self._engine = engine
+        self._redaction = redaction
+
+    def add(self, feedback: Feedback) -> bool:
+        """Writes feedback; when it returns, it is on disk.
+
+        Returns:
+            False where that id was there already, whatever it says.
+
+        Raises:
+            UnknownRequestError: a request that it names is not recorded.
+            StoreError: it was not written.
+        """
+        row = storable(dataclasses.asdict(self._redaction.feedback(feedback)))
+        statement = insert(self._engine, FEEDBACK).on_conflict_do_nothing(index_elements=["id"])
+        named = {feedback.request_id, feedback.other_request_id or feedback.request_id}
+        with transaction(self._engine, writes=True) as connection:
+            query = sa.select(REQUESTS.c.id).where(REQUESTS.c.id.in_(named))
+            missing = sorted(named - set(connection.execute(query).scalars()))
+            if missing:
+                raise UnknownRequestError(
+                    f"expected the id of a recorded request. Received: {missing[0]!r}"
+                )
+            result = cast("sa.CursorResult[object]", connection.execute(statement, row))
+        return result.rowcount == 1
+
+    def of_request(self, request_id: str) -> list[Feedback]:
+        """Feedback on a request, oldest first; preferences of another request over it, too.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        named = (FEEDBACK.c.request_id == request_id) | (FEEDBACK.c.other_request_id == request_id)
+        return self._found(sa.select(FEEDBACK).where(named))
+
+    def of_version(self, model: str, version: int, since: datetime) -> list[Feedback]:
+        """Feedback on what a version answered, oldest first.
+
+        Args:
+            model: its name.
+            version: that answered.
+            since: the earliest time at which the feedback was given.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        joined = FEEDBACK.join(REQUESTS, FEEDBACK.c.request_id == REQUESTS.c.id)
+        query = sa.select(FEEDBACK).select_from(joined)
+        of_version = (REQUESTS.c.model == model) & (REQUESTS.c.version == version)
+        return self._found(query.where(of_version, FEEDBACK.c.created >= since))
+
+    def _found(self, query: sa.Select[tuple[object, ...]]) -> list[Feedback]:
+        with transaction(self._engine, writes=False) as connection:
+            rows = connection.execute(query.order_by(FEEDBACK.c.created, FEEDBACK.c.id))
+            return [Feedback(**row._mapping) for row in rows]

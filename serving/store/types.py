@@ -1,0 +1,149 @@
+"""The rows of the store, as values; times are in UTC."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestRecord:
+    """One request and what became of it.
+
+    Attributes:
+        id: made by the gateway.
+        key_id: of the API key, or None where none was asked for.
+        version: that answered; None where none did.
+        label: that the request was sent to.
+        arm: of a rollout: `stable`, `canary`, or '' outside of one.
+        inputs, outputs: as JSON; what redaction leaves of them.
+        status: `ok` or `error`.
+        code: name of the gRPC code where it failed, else ''.
+        latency_ms: until the last byte.
+        first_token_ms: until the first token of a stream.
+        client_request_id: the caller's own name for it.
+    """
+
+    id: str
+    created: datetime
+    key_id: str | None
+    model: str
+    version: int | None
+    label: str | None
+    arm: str
+    signature: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any] | None
+    status: str
+    code: str
+    message: str
+    num_tokens: int
+    latency_ms: float
+    first_token_ms: float | None
+    client_request_id: str | None
+    streamed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback:
+    """What a person said about an answer.
+
+    Attributes:
+        id: made by the client; the same id is stored once.
+        kind: `thumbs`, `rating`, `comment`, `edit` or `preference`.
+        value: thumbs: -1 or 1; rating: 1 to 5; preference: 1 where this answer is better than the
+            other, 0 for a tie, -1 where the other is.
+        text: a comment, or the answer as it should have been.
+        other_request_id: of a preference.
+        sample: which of the request's samples.
+    """
+
+    id: str
+    request_id: str
+    created: datetime
+    kind: str
+    value: int | None = None
+    text: str | None = None
+    other_request_id: str | None = None
+    sample: int = 0
+    key_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """An API key; its secret is not kept.
+
+    Attributes:
+        prefix: the first letters of the secret, to tell keys apart.
+        requests_per_minute, tokens_per_day: None for no limit.
+        admin: whether it may manage keys.
+    """
+
+    id: str
+    name: str
+    prefix: str
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+    requests_per_minute: int | None
+    tokens_per_day: int | None
+    admin: bool
+
+    def problem(self, now: datetime) -> str | None:
+        """Why the key must not be accepted, or None."""
+        if self.revoked is not None:
+            return f"the key was revoked on {self.revoked:%Y-%m-%d}"
+        if self.expires is not None and now >= self.expires:
+            return f"the key expired on {self.expires:%Y-%m-%d}"
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a comparison of two versions needs of a request."""
+
+    id: str
+    created: datetime
+    arm: str
+    status: str
+    code: str
+    latency_ms: float
+    num_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    """A candidate on its way; one at most is active for a model.
+
+    Attributes:
+        share: of the requests that go to the candidate, 0 to 1.
+        state: a name that rollouts give; those in `FINAL_STATES` are over.
+        settings: how it is judged.
+        details: what is known of it so far.
+    """
+
+    id: str
+    model: str
+    stable_version: int | None
+    candidate_version: int
+    share: float
+    state: str
+    created: datetime
+    updated: datetime
+    settings: dict[str, Any]
+    details: dict[str, Any]
+
+
+FINAL_STATES = ("promoted", "rolled_back", "cancelled")
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutEvent:
+    """One entry of a rollout's history, which only grows."""
+
+    id: int
+    rollout_id: str
+    created: datetime
+    event: str
+    details: dict[str, Any]
