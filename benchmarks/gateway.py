@@ -4,9 +4,9 @@
 model server itself; 64 tokens each, from a portable text model (d=128, 4 layers, vocabulary 2048)
 behind the embedded server. `first_token`: the time until the first piece of a stream arrives over
 HTTP, over the time that one decode chunk of the same size takes over gRPC; with one client.
-Keys, records in SQLite, the look at rollouts, metrics and logs of the gateway are on. `cpu_share`: the
-gateway's part of the processor time that a request costs gateway and server, which other load on
-the machine hardly changes.
+Keys, records in SQLite, the look at rollouts, metrics and logs of the gateway are on. `cpu_share`:
+the gateway's part of the processor time that a request costs gateway and server, which other load
+on the machine hardly changes.
 Server, gateway and the eight clients of either side have processes of their own. Medians over
 alternating rounds.
 """
@@ -76,7 +76,7 @@ def _measure(rounds: int, seconds: float) -> None:
             ):
                 costs: list[tuple[float, float]] = []
 
-                def load() -> float:
+                def loaded() -> float:
                     before = _cpu_ms(gateway), _cpu_ms(server)
                     seen = through.ask({"seconds": seconds})
                     spent = _cpu_ms(gateway) - before[0], _cpu_ms(server) - before[1]
@@ -85,7 +85,7 @@ def _measure(rounds: int, seconds: float) -> None:
 
                 rates = common.alternate(
                     rounds,
-                    load,
+                    loaded,
                     lambda: float(direct.ask({"seconds": seconds})["rate"]),
                 )
                 firsts = common.alternate(

@@ -11,6 +11,7 @@ from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.checking import check
 from pipelines.cli_serving import generate, serve
+from serving.rollout.commands import rollout
 
 REJECTED_EXIT_CODE = 3
 INTERRUPTED_EXIT_CODE = 130
@@ -130,6 +131,7 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
 main.add_command(check)
 main.add_command(serve)
 main.add_command(generate)
+main.add_command(rollout)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from serving.client.async_client import AsyncClient
 from serving.client.channel import RetryPolicy, Tls
 from serving.client.client import Client
 from serving.client.errors import (
+    AddressError,
     CertificateError,
     ClientError,
     DeadlineError,
@@ -27,6 +28,7 @@ from serving.client.types import (
 )
 
 __all__ = [
+    "AddressError",
     "AsyncClient",
     "CertificateError",
     "Chunk",

@@ -35,7 +35,11 @@ class ModelConfig:
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def message(self) -> Any:
-        """As TensorFlow Serving's ModelConfig; its text form fits a --model_config_file."""
+        """As TensorFlow Serving's ModelConfig; its text form fits a --model_config_file.
+
+        Raises:
+            ValueError: `versions` is another word.
+        """
         config = messages.ModelConfig(
             name=self.name,
             base_path=self.base_path,
@@ -46,6 +50,8 @@ class ModelConfig:
             config.model_version_policy.all.SetInParent()
         elif self.versions == "latest":
             config.model_version_policy.latest.SetInParent()
+        elif isinstance(self.versions, str):
+            raise ValueError(f"expected 'latest', 'all' or numbers. Received: {self.versions!r}")
         else:
             config.model_version_policy.specific.versions.extend(self.versions)
         return config
@@ -58,7 +64,11 @@ def reload(
     timeout: float = RELOAD_TIMEOUT,
     tls: Tls | None = None,
 ) -> None:
-    """Replaces what a server serves (HandleReloadConfigRequest); it returns when that is done.
+    """Replaces what a server serves (HandleReloadConfigRequest).
+
+    It returns when models that are new to the server are available. Versions of a model that is
+    served already are loaded and unloaded after that: `Client.wait_until_available(version=...)`
+    waits for one. Only then may a label name it.
 
     Args:
         address: of one server, not of a service of several.

@@ -75,6 +75,14 @@ class AsyncClient:
             )
         except grpc.RpcError as error:
             raise errors.from_rpc(error, self._address) from None
+        except asyncio.CancelledError:
+            # A call also ends so when the client is closed under it; then its task goes on.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise errors.ServerError(
+                "the client was closed", grpc.StatusCode.CANCELLED, self._address
+            ) from None
         return call.read(response)
 
     async def generate(
@@ -134,11 +142,12 @@ class AsyncClient:
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         while not stream.finished:
             try:
-                # A deadline that has passed is the server's to report, in its words.
+                # gRPC itself reports a deadline that has passed.
                 left = max(deadline - time.monotonic(), 0.0)
-                yield await self._run(stream.next(), left, metadata)
+                chunk = await self._run(stream.next(), left, metadata)
             except errors.ClientError as error:
                 raise stream.failed(error) from None
+            yield chunk
 
     async def score(
         self,
@@ -167,13 +176,17 @@ class AsyncClient:
         metadata: CallMetadata = (),
     ) -> Prediction:
         """Runs any signature, as `Client.predict` does."""
+        limit = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
         key = (version, label)
         if key not in self._signatures:
-            found = await self.metadata(version=version, label=label, timeout=timeout)
-            self._signatures[key] = found
+            self._signatures[key] = await self.metadata(
+                version=version, label=label, timeout=limit, metadata=metadata
+            )
         try:
             call = self._protocol.predict(signature, inputs, self._signatures[key], version, label)
-            return await self._run(call, timeout, metadata)
+            left = max(deadline - time.monotonic(), 0.0)
+            return await self._run(call, left, metadata)
         except (errors.InvalidRequestError, errors.ModelNotFoundError):
             # A newer version may have other signatures.
             self._signatures.pop(key, None)
@@ -185,9 +198,10 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
+        metadata: CallMetadata = (),
     ) -> Metadata:
         """The signatures of the model."""
-        return await self._run(self._protocol.get_metadata(version, label), timeout)
+        return await self._run(self._protocol.get_metadata(version, label), timeout, metadata)
 
     async def status(
         self,
@@ -195,9 +209,10 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
+        metadata: CallMetadata = (),
     ) -> list[VersionStatus]:
         """The state of every version that the server knows, newest first."""
-        return await self._run(self._protocol.get_status(version, label), timeout)
+        return await self._run(self._protocol.get_status(version, label), timeout, metadata)
 
     async def wait_until_available(
         self, timeout: float = DEFAULT_TIMEOUT, *, version: int | None = None

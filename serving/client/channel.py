@@ -10,7 +10,11 @@ from typing import Any
 
 import grpc
 
+from serving.client import errors
+
 _EVERY_METHOD: list[dict[str, str]] = [{}]
+# How a target in gRPC's own form begins.
+_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +31,24 @@ class RetryPolicy:
         attempts: in all, 2 to 5; 1 for no retries.
         initial_backoff: upper bound of the first pause, in seconds; it doubles, with jitter.
         max_backoff: upper bound of every pause, in seconds.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     attempts: int = 4
     initial_backoff: float = 0.1
     max_backoff: float = 2.0
+
+    def __post_init__(self) -> None:
+        # gRPC would cut the attempts in silence, and fail every call for pauses of no length.
+        if not 1 <= self.attempts <= 5:
+            raise ValueError(f"expected attempts of 1 to 5. Received: {self.attempts}")
+        for name in ("initial_backoff", "max_backoff"):
+            if not 0.001 <= getattr(self, name) <= 3600:
+                raise ValueError(
+                    f"expected {name} of 0.001 to 3600 seconds. Received: {getattr(self, name)}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,23 +95,37 @@ def target(address: str) -> str:
 
     Args:
         address: HOST:PORT, where a name with several addresses (a headless service) spreads the
-            calls over all of them; IP:PORT,IP:PORT; or a target such as `unix:/path`.
+            calls over all of them; IP:PORT,IP:PORT; or a target of gRPC's, such as `unix:/path`.
 
     Raises:
-        ValueError: a list holds something else than IP:PORT.
+        AddressError: it is none of these.
     """
-    if "," not in address or ":///" in address:
+    if address.startswith(_SCHEMES):
         return address
-    hosts = [part.rpartition(":")[0].strip("[]") for part in address.split(",")]
+    hosts = [_host(part, address) for part in address.split(",")]
+    if len(hosts) == 1:
+        return address
     try:
         versions = {ipaddress.ip_address(host).version for host in hosts}
     except ValueError:
         versions = set()
     if len(versions) != 1:
-        raise ValueError(
+        raise errors.AddressError(
             f"expected a list of IP:PORT of one kind, or one name. Received: {address}"
         )
     return f"ipv{versions.pop()}:{address}"
+
+
+def _host(part: str, address: str) -> str:
+    """The host of HOST:PORT, without the brackets of IPv6."""
+    host, _, port = part.rpartition(":")
+    # gRPC would take a missing port for 443, and look for a scheme's name such as http.
+    named = bool(host) and "/" not in host and (":" not in host or host.startswith("["))
+    if not named or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise errors.AddressError(
+            f"expected HOST:PORT, such as localhost:8500. Received: {address}"
+        )
+    return host.strip("[]")
 
 
 def options(retry: RetryPolicy, tls: Tls | None, keepalive_seconds: float) -> list[tuple[str, Any]]:
@@ -103,8 +134,8 @@ def options(retry: RetryPolicy, tls: Tls | None, keepalive_seconds: float) -> li
     if retry.attempts > 1:
         policy = {
             "maxAttempts": retry.attempts,
-            "initialBackoff": f"{retry.initial_backoff:g}s",
-            "maxBackoff": f"{retry.max_backoff:g}s",
+            "initialBackoff": f"{retry.initial_backoff:.3f}s",
+            "maxBackoff": f"{retry.max_backoff:.3f}s",
             "backoffMultiplier": 2,
             "retryableStatusCodes": ["UNAVAILABLE"],
         }

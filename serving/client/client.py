@@ -31,7 +31,7 @@ class Client:
             for chunk in client.stream("The Congress", max_new_tokens=100):
                 print(chunk.text, end="", flush=True)
 
-    All calls take `version` or `label` for a certain version of the model (the latest one is
+    These calls take `version` or `label` for a certain version of the model (the latest one is
     asked otherwise), `timeout` in seconds (the client's own otherwise), and `metadata`, pairs
     that go with the call, such as a trace's identity.
     """
@@ -58,7 +58,8 @@ class Client:
             keepalive_seconds: how often an idle connection under a call is tested.
 
         Raises:
-            ValueError: the address or a file of `tls` is not what it must be.
+            AddressError: the address is none.
+            ValueError: a file of `tls` is not what it must be.
         """
         self._address = address
         self._timeout = timeout
@@ -186,11 +187,12 @@ class Client:
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         while not stream.finished:
             try:
-                # A deadline that has passed is the server's to report, in its words.
+                # gRPC itself reports a deadline that has passed.
                 left = max(deadline - time.monotonic(), 0.0)
-                yield self._run(stream.next(), left, metadata)
+                chunk = self._run(stream.next(), left, metadata)
             except errors.ClientError as error:
                 raise stream.failed(error) from None
+            yield chunk
 
     def score(
         self,
@@ -231,17 +233,23 @@ class Client:
             signature: its name.
             inputs: values by name, as lists within lists; types are those of the signature, which
                 is asked for once.
-            version, label, timeout, metadata: as the class says.
+            timeout: seconds for both.
+            version, label, metadata: as the class says.
 
         Raises:
             ClientError: the server refused, failed, or cannot be reached.
         """
+        limit = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
         key = (version, label)
         if key not in self._signatures:
-            self._signatures[key] = self.metadata(version=version, label=label, timeout=timeout)
+            self._signatures[key] = self.metadata(
+                version=version, label=label, timeout=limit, metadata=metadata
+            )
         try:
             call = self._protocol.predict(signature, inputs, self._signatures[key], version, label)
-            return self._run(call, timeout, metadata)
+            left = max(deadline - time.monotonic(), 0.0)
+            return self._run(call, left, metadata)
         except (errors.InvalidRequestError, errors.ModelNotFoundError):
             # A newer version may have other signatures.
             self._signatures.pop(key, None)
@@ -253,13 +261,14 @@ class Client:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
+        metadata: CallMetadata = (),
     ) -> Metadata:
         """The signatures of the model.
 
         Raises:
             ClientError: the server refused, failed, or cannot be reached.
         """
-        return self._run(self._protocol.get_metadata(version, label), timeout)
+        return self._run(self._protocol.get_metadata(version, label), timeout, metadata)
 
     def status(
         self,
@@ -267,13 +276,14 @@ class Client:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
+        metadata: CallMetadata = (),
     ) -> list[VersionStatus]:
         """The state of every version that the server knows, newest first.
 
         Raises:
             ClientError: the server refused, failed, or cannot be reached.
         """
-        return self._run(self._protocol.get_status(version, label), timeout)
+        return self._run(self._protocol.get_status(version, label), timeout, metadata)
 
     def wait_until_available(
         self, timeout: float = DEFAULT_TIMEOUT, *, version: int | None = None

@@ -8,7 +8,8 @@ ClientError
 │   └── CertificateError  one side does not trust the other's certificate
 ├── UnsupportedError      the server does not offer this call (UNIMPLEMENTED)
 ├── ServerError           anything else that went wrong on the server
-└── ResponseError         an answer without the outputs that this client needs
+├── ResponseError         an answer without the outputs that this client needs
+└── AddressError          what was given as an address is none; also a ValueError
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class ServerError(ClientError):
 
 class ResponseError(ClientError):
     """An answer came, but without the outputs that this client needs."""
+
+
+class AddressError(ClientError, ValueError):
+    """What was given as an address is none; nothing was sent."""
 
 
 _BY_CODE: dict[grpc.StatusCode, type[ClientError]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]
+from google.protobuf import (
     any_pb2,
     descriptor_pb2,
     descriptor_pool,
@@ -177,6 +177,7 @@ GetModelMetadataRequest = _class("tensorflow.serving.GetModelMetadataRequest")
 GetModelMetadataResponse = _class("tensorflow.serving.GetModelMetadataResponse")
 SignatureDefMap = _class("tensorflow.serving.SignatureDefMap")
 ModelConfig = _class("tensorflow.serving.ModelConfig")
+ModelServerConfig = _class("tensorflow.serving.ModelServerConfig")
 ReloadConfigRequest = _class("tensorflow.serving.ReloadConfigRequest")
 ReloadConfigResponse = _class("tensorflow.serving.ReloadConfigResponse")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from serving.client import errors, messages, tensors
 from serving.client.types import (
@@ -31,7 +32,6 @@ RESPONSES = {
     PREDICT: messages.PredictResponse,
     GET_METADATA: messages.GetModelMetadataResponse,
     GET_STATUS: messages.GetModelStatusResponse,
-    RELOAD: messages.ReloadConfigResponse,
 }
 _SAMPLING = {
     "max_new_tokens": "int32",
@@ -79,7 +79,7 @@ class Protocol:
             return tensors.vector(rows, dtype)
         except (ValueError, TypeError, OverflowError) as error:
             raise self._invalid(
-                f"expected {name} as {dtype}. Received: {values!r} ({error})"
+                f"expected {name} as {dtype}. Received: {values!r:.200} ({error})"
             ) from None
 
     def _predict(
@@ -151,7 +151,9 @@ class Protocol:
                 known = ", ".join(sorted(signature.inputs))
                 raise self._invalid(f"expected inputs of {name}: {known}. Received: {key}")
             spec = signature.inputs[key]
-            dtype = messages.DATA_TYPE.values_by_name[spec.dtype].number
+            # A type that this client has no name for is named by its number.
+            known_type = messages.DATA_TYPE.values_by_name.get(spec.dtype)
+            dtype = known_type.number if known_type is not None else int(spec.dtype)
             rank = None if spec.shape is None else len(spec.shape)
             try:
                 protos[key] = tensors.tensor(values, dtype, rank)
@@ -176,7 +178,10 @@ class Protocol:
 
         def read(response: Any) -> Metadata:
             packed = response.metadata["signature_def"].value
-            definitions = messages.SignatureDefMap.FromString(packed).signature_def
+            try:
+                definitions = messages.SignatureDefMap.FromString(packed).signature_def
+            except DecodeError as error:
+                raise errors.ResponseError(f"metadata: {error}", address=self.address) from None
             signatures = {
                 name: Signature(_specs(one.inputs), _specs(one.outputs), one.method_name)
                 for name, one in definitions.items()
@@ -207,7 +212,7 @@ class Protocol:
         return Call(GET_STATUS, request, read)
 
     def _rows(self, response: Any, names: Sequence[str], rows: int) -> list[tuple[Any, ...]]:
-        """The named outputs, row by row."""
+        """The named outputs, row by row; `text` as bytes, all others as numbers."""
         columns = []
         for name in names:
             if name not in response.outputs:
@@ -216,9 +221,16 @@ class Protocol:
                     address=self.address,
                 )
             try:
-                column = tensors.flat_values(response.outputs[name])
+                output = tensors.read(response.outputs[name])
             except ValueError as error:
                 raise errors.ResponseError(f"{name}: {error}", address=self.address) from None
+            if (output.dtype == "string") != (name == "text"):
+                expected = "strings" if name == "text" else "numbers"
+                raise errors.ResponseError(
+                    f"expected {name} to hold {expected}. Received: {output.dtype}",
+                    address=self.address,
+                )
+            column = output.values
             if len(column) != rows:
                 raise errors.ResponseError(
                     f"expected {rows} rows of {name}. Received: {len(column)}",
@@ -275,10 +287,16 @@ class Stream:
             tokens = tensors.flat_values(response.outputs["tokens"])
         except ValueError as error:
             raise errors.ResponseError(f"tokens: {error}", address=self._protocol.address) from None
-        self._tokens += [token for token in tokens if token >= 0]
+        new = [token for token in tokens if token >= 0]
+        if len(new) != num_tokens:
+            raise errors.ResponseError(
+                f"expected {num_tokens} tokens of num_tokens. Received: {len(new)}",
+                address=self._protocol.address,
+            )
+        self._tokens += new
         self._version, self._label = response.model_spec.version.value, None
         # A piece without tokens that is not the last would be asked for without end.
-        self.finished = bool(finished) or num_tokens == 0
+        self.finished = bool(finished) or not new
         self._begun = True
         shown = self._decoder.decode(text, final=self.finished)
         return Chunk(shown, num_tokens, logprob, self.finished, self._version)

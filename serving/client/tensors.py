@@ -25,6 +25,7 @@ _TYPES: dict[str, tuple[int, str, str]] = {
     "uint32": (22, "uint32_val", "I"),
     "uint64": (23, "uint64_val", "Q"),
 }
+_BYTES = bytes | bytearray | memoryview
 _BY_NUMBER = {number: (name, field, letter) for name, (number, field, letter) in _TYPES.items()}
 
 
@@ -71,7 +72,8 @@ def tensor(values: Any, dtype: int, rank: int | None) -> Any:
     """A TensorProto of nested sequences, or of one value.
 
     Args:
-        values: lists within lists, as deep as the tensor has dimensions; text is sent as UTF-8.
+        values: lists within lists, as deep as the tensor has dimensions; what has a `tolist()`,
+            such as an array or a `Tensor`, is taken as that; text is sent as UTF-8.
         dtype: number of TensorFlow's DataType.
         rank: dimensions that are expected; None for any. One value is sent as a row of one
             where one dimension is expected.
@@ -82,6 +84,8 @@ def tensor(values: Any, dtype: int, rank: int | None) -> Any:
     """
     if dtype not in _BY_NUMBER:
         raise ValueError(f"expected a tensor of {', '.join(_TYPES)}. Received: type {dtype}")
+    if hasattr(values, "tolist"):
+        values = values.tolist()
     if rank == 1 and not _is_list(values):
         values = [values]
     shape: list[int] = []
@@ -101,7 +105,7 @@ def tensor(values: Any, dtype: int, rank: int | None) -> Any:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return isinstance(value, Sequence) and not isinstance(value, str | _BYTES)
 
 
 def _proto(dtype: str, shape: tuple[int, ...], values: Sequence[Any]) -> Any:
@@ -112,9 +116,16 @@ def _proto(dtype: str, shape: tuple[int, ...], values: Sequence[Any]) -> Any:
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
     if dtype == "string":
-        values = [value.encode() if isinstance(value, str) else value for value in values]
+        values = [_encoded(value) for value in values]
     getattr(proto, field).extend(values)
     return proto
+
+
+def _encoded(value: Any) -> Any:
+    """The bytes of one string; what is none is left to protobuf to refuse."""
+    if isinstance(value, str):
+        return value.encode()
+    return bytes(value) if isinstance(value, _BYTES) else value
 
 
 def read(proto: Any) -> Tensor:

@@ -43,7 +43,7 @@ class Wait:
                     None,
                     self._address,
                 )
-        self._seen = ", ".join(f"version {entry.version} is {entry.state}" for entry in states)
+        self._seen = ", ".join(map(_described, states)) or "no version"
         return None
 
     def refused(self, error: errors.ClientError) -> None:
@@ -68,3 +68,9 @@ class Wait:
             grpc.StatusCode.DEADLINE_EXCEEDED,
             self._address,
         )
+
+
+def _described(entry: VersionStatus) -> str:
+    # A load that is tried again stays LOADING for minutes, but says why the last try failed.
+    reason = f" ({entry.error_message})" if entry.error_message else ""
+    return f"version {entry.version} is {entry.state}{reason}"

@@ -98,7 +98,7 @@ class Settings(BaseModel):
 
     queue_records: int = Field(10_000, ge=1, description="records that wait for the database")
     queue_bytes: int = Field(64 << 20, ge=1, description="their size in bytes")
-    flush_seconds: Seconds = Field(0.2, description="that a record may wait for others")
+    flush_seconds: Seconds = Field(0.5, description="that a record may wait for others")
     store_seconds: Seconds = Field(5.0, description="that a caller waits for the database")
     record_bytes: int = Field(
         256 << 10, ge=0, description="largest binary input or output to keep; of others the digest"

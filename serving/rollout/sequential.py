@@ -75,9 +75,7 @@ def _boundary(excluded: Callable[[float], bool], outside: float, inside: float) 
     return outside
 
 
-def quantile_bounds(
-    ordered: Sequence[float], quantile: float, alpha: float
-) -> tuple[float, float]:
+def quantile_bounds(ordered: Sequence[float], quantile: float, alpha: float) -> tuple[float, float]:
     """Bounds of a quantile that hold at all times with probability 1 - alpha.
 
     At the true quantile q, each value is at most q with probability `quantile`: a value x is
@@ -100,7 +98,5 @@ def quantile_bounds(
     middle = round(count * quantile)
     # The evidence grows to both sides of the middle.
     low = bisect.bisect_left(range(middle + 1), True, key=lambda k: not excluded(k))
-    high = middle + bisect.bisect_left(
-        range(middle, count + 1), True, key=lambda k: excluded(k)
-    )
+    high = middle + bisect.bisect_left(range(middle, count + 1), True, key=lambda k: excluded(k))
     return (ordered[low - 1] if low else 0.0), (ordered[high - 1] if high <= count else math.inf)

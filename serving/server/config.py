@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,12 @@ def read_model_config(path: Path) -> Any:
     return config
 
 
-def model_configs(config: Any) -> dict[str, ModelConfig]:
+def model_configs(config: Any, before: Collection[str] = ()) -> dict[str, ModelConfig]:
     """Checks a ModelServerConfig's list as TensorFlow Serving does.
+
+    Args:
+        config: the ModelServerConfig.
+        before: names of the models that are configured now.
 
     Returns:
         Models by name.
@@ -102,7 +106,7 @@ def model_configs(config: Any) -> dict[str, ModelConfig]:
             raise invalid_argument(
                 f"Illegal to list model {entry.name} multiple times in config list"
             )
-        _check(entry)
+        _check(entry, known=entry.name in before)
         models[entry.name] = ModelConfig(
             entry.name,
             entry.base_path,
@@ -112,7 +116,7 @@ def model_configs(config: Any) -> dict[str, ModelConfig]:
     return models
 
 
-def _check(entry: Any) -> None:
+def _check(entry: Any, *, known: bool) -> None:
     if not entry.name:
         raise invalid_argument(
             f"Expected every model to have a name; got name= for base_path()={entry.base_path}"
@@ -129,6 +133,11 @@ def _check(entry: Any) -> None:
             f"reads no others. Got base_path()={entry.base_path}"
         )
     platform = _platform(entry)
+    if platform != _PLATFORM and known:
+        raise invalid_argument(
+            f"Illegal to change a model's platform. For model {entry.name} platform was "
+            f"{_PLATFORM} and new platform requested is {platform}"
+        )
     if platform != _PLATFORM:
         raise invalid_argument(f"Model {entry.name} requests unsupported platform {platform}")
 

@@ -7,8 +7,9 @@ from concurrent import futures
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
+from serving.server.parsing import add_handlers, parsed, serialized
 from serving.server.services import MODEL_SERVICE, PREDICTION_SERVICE
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -52,7 +53,16 @@ class Health:
 
     def add_to(self, server: grpc.Server) -> None:
         """Lets a gRPC server, not started yet, answer health checks."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+        request = health_pb2.HealthCheckRequest
+        handlers = {
+            "Check": grpc.unary_unary_rpc_method_handler(
+                parsed(self._servicer.Check, request), response_serializer=serialized
+            ),
+            "Watch": grpc.unary_stream_rpc_method_handler(
+                parsed(self._servicer.Watch, request), response_serializer=serialized
+            ),
+        }
+        add_handlers(server, health.SERVICE_NAME, handlers)
 
     def _publish(self) -> None:
         ready = bool(self._available) and all(self._available.values()) and not self._stopped

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import grpc
 
 from serving.server.errors import StatusError, from_tensorflow, one_line
+from serving.server.pacing import loading
 
 if TYPE_CHECKING:
     from serving.server.predict import LoadedModel
 
 
+@loading()
 def load(path: Path, *, warmup_iterations: int) -> tuple[LoadedModel, int]:
     """Loads a version, and replays the requests that it brings along.
 
@@ -39,8 +41,8 @@ def load(path: Path, *, warmup_iterations: int) -> tuple[LoadedModel, int]:
         return model, 0
     try:
         return model, warm_up(model, path, iterations=warmup_iterations)
-    except StatusError as error:
-        raise StatusError(error.code, f"warmup request failed: {error.message}") from error
+    except StatusError:
+        raise
     except Exception as error:
         raise _load_failure(path, error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
@@ -51,8 +52,13 @@ class ModelCalls:
                 status.status.error_code = 0
         return response
 
-    def reload(self, request: Any) -> Any:
+    def reload(self, request: Any, deadline: float | None = None) -> Any:
         """Answers a ReloadConfigRequest once its new models are available.
+
+        Args:
+            request: a ReloadConfigRequest.
+            deadline: monotonic time after which the caller no longer waits. The new configuration
+                stays in place all the same.
 
         Raises:
             StatusError: the configuration is refused, and the old one goes on; or it is accepted,
@@ -66,10 +72,16 @@ class ModelCalls:
             )
         try:
             added = self._models.configure(config)
-            self._models.wait_for(added, self._reload_seconds)
+            self._models.wait_for(added, self._patience(deadline))
         except StatusError as error:
             logger.error("reload failed: %s", error.message)
             raise
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = 0
         return response
+
+    def _patience(self, deadline: float | None) -> float:
+        """Seconds to wait for: nobody reads the answer of a thread that waits for longer."""
+        if deadline is None:
+            return self._reload_seconds
+        return min(self._reload_seconds, max(0.0, deadline - time.monotonic()))

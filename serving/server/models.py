@@ -104,7 +104,7 @@ class ModelManager:
         """
         if config.WhichOneof("config") != "model_config_list":
             return self._configure_nothing()
-        models = model_configs(config)
+        models = model_configs(config, self._configs or ())
         with self._changed:
             check_labels(
                 models.values(),

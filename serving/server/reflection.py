@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool  # type: ignore[import-untyped]
 from grpc_health.v1 import health, health_pb2
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving.server.parsing import add_handlers, parsed_stream, serialized
 from serving.server.services import MODEL_SERVICE, PREDICTION_SERVICE
 
 # Request and response of every call. The modules that tensorflow-serving-api generated for its
@@ -50,7 +51,10 @@ _MODEL_CALLS = {
 def add_reflection(server: grpc.Server) -> None:
     """Lets a gRPC server, not started yet, describe its services and their messages."""
     names = (PREDICTION_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server, pool=_pool())
+    servicer = reflection.ReflectionServicer(names, pool=_pool())
+    call = parsed_stream(servicer.ServerReflectionInfo, reflection_pb2.ServerReflectionRequest)
+    handler = grpc.stream_stream_rpc_method_handler(call, response_serializer=serialized)
+    add_handlers(server, reflection.SERVICE_NAME, {"ServerReflectionInfo": handler})
 
 
 def _pool() -> descriptor_pool.DescriptorPool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+from tensorflow.python.eager import context, execute
 from tensorflow.python.framework.ops import EagerTensor
 
 from serving.server.errors import (
@@ -63,6 +65,8 @@ class Signature:
         self._positions = {name: index for index, name in enumerate(sorted(self._inputs))}
         quick = _flat_call(function, self._outputs)
         self.is_quick = quick is not None
+        # It is called by name: this keeps what the name stands for.
+        self._function = function
         self._call: Call = quick or (lambda tensors: dict(function(**tensors)))
         self._defaults = {
             name: to_array(proto) for name, proto in getattr(definition, "defaults", {}).items()
@@ -197,7 +201,8 @@ def _flat_call(
     """The cheapest way to call a signature with checked tensors by name, or None.
 
     Binding keyword arguments and looking for gradient tapes takes TensorFlow longer than running
-    a small graph. What lies below is not public, so it is used only where it looks as expected.
+    a small graph, so the compiled function is run like any other operation. What
+    lies below is not public, so it is used only where it looks as expected.
     """
     try:
         names = list(function.function_type.parameters)
@@ -209,15 +214,19 @@ def _flat_call(
             set(names) == set(function.structured_input_signature[1])
             and len(graph.cached_definition.signature.input_arg) == len(names) + len(captures)
             and given == expected
-            and callable(graph.call_flat)
         )
+        runtime = context.context()
+        options = runtime.function_call_options.as_attrs()
+        attributes = tuple(itertools.chain.from_iterable(options.items()))
+        kernel, count = graph.name.decode(), len(outputs)
     except (AttributeError, TypeError, KeyError):
         fits = False
     if not fits:
         return None
 
     def call(tensors: dict[str, Any]) -> dict[str, Any]:
-        values = graph.call_flat(*[tensors[name] for name in names], *captures)
+        inputs = [tensors[name] for name in names] + captures
+        values = execute.execute(kernel, count, inputs, attributes, runtime)
         return dict(zip(outputs, values, strict=True))
 
     return call

@@ -40,13 +40,20 @@ def warm_up(model: LoadedModel, path: Path, *, iterations: int = 1) -> int:
     for record in _records(file):
         run = _call(model, record, file)
         for _ in range(iterations):
-            run()
+            _run(run)
         count += 1
         if count > LIMIT:
             raise invalid_argument(
                 f"Number of warmup records exceeds the maximum ({LIMIT}) at {file}"
             )
     return count
+
+
+def _run(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except StatusError as error:
+        raise StatusError(error.code, f"warmup request failed: {error.message}") from error
 
 
 def _records(file: Path) -> Iterator[bytes]:

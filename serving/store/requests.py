@@ -84,15 +84,20 @@ class Requests:
             return [RequestRecord(**row._mapping) for row in connection.execute(query)]
 
     def outcomes(
-        self, model: str, version: int, since: datetime, arm: str | None = None
+        self,
+        model: str,
+        since: datetime,
+        *,
+        version: int | None = None,
+        arm: str | None = None,
     ) -> Iterator[Outcome]:
-        """How requests to a version went, oldest first, a page in memory at a time.
+        """How requests went, oldest first, a page in memory at a time.
 
         Args:
             model: its name.
-            version: that answered.
             since: the earliest time.
-            arm: of a rollout; None for all.
+            version: that answered; a request that failed may have none.
+            arm: of a rollout.
 
         Raises:
             StoreError: the database failed.
@@ -102,11 +107,13 @@ class Requests:
         while True:
             query = (
                 sa.select(*columns)
-                .where(REQUESTS.c.model == model, REQUESTS.c.version == version)
+                .where(REQUESTS.c.model == model)
                 .where(sa.tuple_(REQUESTS.c.created, REQUESTS.c.id) > sa.tuple_(*_bound(place)))
                 .order_by(REQUESTS.c.created, REQUESTS.c.id)
                 .limit(_PAGE)
             )
+            if version is not None:
+                query = query.where(REQUESTS.c.version == version)
             if arm is not None:
                 query = query.where(REQUESTS.c.arm == arm)
             with transaction(self._engine, writes=False) as connection:

@@ -1,0 +1,318 @@
+"""`loomline rollout`: start, watch, status, promote, rollback, back, pin, list."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+_MODEL = click.option("--model", default="text", show_default=True, help="Name of the model.")
+_STORE = click.option(
+    "--store",
+    "url",
+    default="sqlite:///runs/text/store.sqlite",
+    show_default=True,
+    help="URL of the store that the gateways use, too.",
+)
+_SERVERS = click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    default=("127.0.0.1:8500",),
+    show_default=True,
+    help="HOST:PORT of a model server; may be given again, once for every one.",
+)
+_CONFIG_FILE = click.option(
+    "--model-config-file",
+    help="The file that the servers poll (their --model_config_file); written instead of "
+    "reloading them by call, so that restarted servers stay with the rollout.",
+)
+_BASE_PATH = click.option(
+    "--base-path",
+    default="runs/text/models/text",
+    show_default=True,
+    help="The model's folder of versions, as the servers see it: a path, or gs://BUCKET/FOLDER.",
+)
+ROLLED_BACK_EXIT_CODE = 3
+
+
+class _UserError(click.ClickException):
+    """One line and exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error: {' '.join(self.message.split())}", err=True)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    from serving.rollout.errors import RolloutError
+    from serving.storage import StorageError
+    from serving.store import StoreError
+
+    try:
+        yield
+    except (RolloutError, StorageError, StoreError) as error:
+        raise _UserError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[Any]:
+    from serving.store import open_store
+
+    with _one_line():
+        store = open_store(url)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@click.group()
+def rollout() -> None:
+    """Bring a new version to all requests, a share at a time, or back.
+
+    The gateway sends a share of the requests to the candidate; every look compares error rate,
+    latency and feedback of both versions with a sequential test, which may be looked at at any
+    time. A candidate that is worse is rolled back, one that is shown to be no worse is promoted.
+    A rollout that was interrupted goes on with `loomline rollout watch`.
+    """
+
+
+@rollout.command()
+@click.argument("candidate")
+@_MODEL
+@_STORE
+@_SERVERS
+@_CONFIG_FILE
+@_BASE_PATH
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting of the comparison; see `loomline rollout settings`. May be given again.",
+)
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Drive it to its end.")
+@click.option("--poll-seconds", default=5.0, show_default=True, help="Pause between two looks.")
+def start(
+    candidate: str,
+    model: str,
+    url: str,
+    servers: tuple[str, ...],
+    model_config_file: str | None,
+    base_path: str,
+    overrides: tuple[str, ...],
+    watch: bool,
+    poll_seconds: float,
+) -> None:
+    """Begin to roll out CANDIDATE: a version in the base path, or a version's folder to publish.
+
+    Exit codes: 0 promoted, 2 something to mend (the rollout goes on with `watch`), 3 rolled back.
+    """
+    from serving.rollout import controller
+
+    version, source = _candidate(candidate)
+    settings = _settings(servers, model_config_file, base_path, source, overrides)
+    with _opened(url) as store:
+        begun = controller.start(store, model, version, settings)
+        stable = begun.stable_version
+        click.echo(f"rollout {begun.id}: version {version} of {model} beside version {stable}")
+        if watch:
+            _drive(store, begun, poll_seconds)
+
+
+def _candidate(text: str) -> tuple[int, str | None]:
+    """Its version, and the folder to publish it from."""
+    from pathlib import Path
+
+    if text.isascii() and text.isdecimal():
+        return int(text), None
+    folder = Path(text).resolve()
+    if not folder.name.isdecimal() or not (folder / "saved_model.pb").is_file():
+        raise _UserError(
+            f"expected a version, or the folder of one such as models/text/7. Received: {text}"
+        )
+    return int(folder.name), str(folder)
+
+
+def _settings(
+    servers: tuple[str, ...],
+    config_file: str | None,
+    base_path: str,
+    source: str | None,
+    overrides: tuple[str, ...],
+) -> Any:
+    from pathlib import Path
+
+    import yaml
+    from pydantic import ValidationError
+
+    from serving.rollout.settings import RolloutSettings
+
+    place = base_path if base_path.startswith("gs://") else str(Path(base_path).resolve())
+    values: dict[str, Any] = {
+        "servers": servers,
+        "base_path": place,
+        "source": source,
+        "model_config_file": config_file and str(Path(config_file).resolve()),
+    }
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key in values:
+            raise _UserError(f"expected --set KEY=VALUE of a setting. Received: {override}")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise _UserError(f"expected a value for {key}. Received: {value}") from None
+    try:
+        return RolloutSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(name for name in RolloutSettings.model_fields if name not in values)
+        where = ".".join(str(part) for part in first["loc"])
+        raise _UserError(f"{where}: {first['msg']}. Settings: {known}") from None
+
+
+def _drive(store: Any, begun: Any, poll_seconds: float) -> None:
+    """Advances a rollout to its end, a line for all that changes, and sums it up."""
+    from serving.rollout.controller import PROMOTED, Controller
+
+    driver = Controller(store, begun)
+    said = ""
+    try:
+        for line in driver.drive(poll_seconds):
+            if line != said:
+                click.echo(f"  {line}")
+                said = line
+    except KeyboardInterrupt:
+        click.echo("\nstopped; the rollout stays as it is. Go on with: loomline rollout watch")
+        sys.exit(130)
+    ended = driver.rollout
+    for figure in ended.details.get("figures", []):
+        click.echo(f"    {figure}")
+    if ended.state != PROMOTED:
+        click.echo(f"rolled back: {ended.details.get('reason', '')}")
+        sys.exit(ROLLED_BACK_EXIT_CODE)
+    click.echo(f"promoted: version {ended.candidate_version} of {ended.model} is stable")
+
+
+def _active(store: Any, model: str) -> Any:
+    found = store.rollouts.active(model)
+    if found is None:
+        raise _UserError(f"expected an active rollout of {model}. Received: none")
+    return found
+
+
+@rollout.command()
+@_MODEL
+@_STORE
+@click.option("--poll-seconds", default=5.0, show_default=True, help="Pause between two looks.")
+def watch(model: str, url: str, poll_seconds: float) -> None:
+    """Drive the active rollout to its end; Ctrl-C leaves it as it is."""
+    with _opened(url) as store:
+        _drive(store, _active(store, model), poll_seconds)
+
+
+@rollout.command()
+@_MODEL
+@_STORE
+def status(model: str, url: str) -> None:
+    """Show the newest rollout: its state, the figures of both versions, its history."""
+    from serving.rollout.controller import CANARY, Controller
+
+    with _opened(url) as store:
+        latest = store.rollouts.list(model, limit=1)
+        if not latest:
+            raise _UserError(f"expected a rollout of {model}. Received: none")
+        shown = latest[0]
+        click.echo(
+            f"rollout {shown.id} of {model}: version {shown.candidate_version} against "
+            f"{shown.stable_version}, {shown.state}, share {shown.share:.0%}"
+        )
+        if shown.state == CANARY:
+            judgement, lines = Controller(store, shown).judgement()
+            for line in lines:
+                click.echo(f"  {line}")
+            click.echo(f"  {judgement.action}: {judgement.reason}")
+        for event in store.rollouts.events(shown.id):
+            reason = event.details.get("reason", "")
+            click.echo(f"  {event.created:%Y-%m-%d %H:%M:%S} {event.event} {reason}".rstrip())
+
+
+@rollout.command()
+@_MODEL
+@_STORE
+@click.option("--reason", default="by hand", show_default=True, help="Kept in the history.")
+def promote(model: str, url: str, reason: str) -> None:
+    """Make the candidate the stable version now."""
+    from serving.rollout.controller import Controller
+
+    with _opened(url) as store:
+        driver = Controller(store, _active(store, model))
+        driver.promote(reason)
+        _drive(store, driver.rollout, 1.0)
+
+
+@rollout.command()
+@_MODEL
+@_STORE
+@click.option("--reason", default="by hand", show_default=True, help="Kept in the history.")
+def rollback(model: str, url: str, reason: str) -> None:
+    """Give all requests back to the stable version, during a rollout or after a promotion."""
+    from serving.rollout.controller import Controller, go_back
+
+    with _opened(url) as store:
+        found = store.rollouts.active(model)
+        if found is None:
+            driver = Controller(store, go_back(store, model))
+        else:
+            driver = Controller(store, found)
+            if found.state != "rolling_back":
+                driver.roll_back(reason)
+        for line in driver.drive(1.0):
+            click.echo(f"  {line}")
+        click.echo(f"rolled back to version {driver.rollout.stable_version}")
+
+
+@rollout.command()
+@_MODEL
+@_SERVERS
+@_CONFIG_FILE
+@_BASE_PATH
+def pin(
+    model: str, servers: tuple[str, ...], model_config_file: str | None, base_path: str
+) -> None:
+    """Have servers stay with the version that they serve, so that new ones wait for a rollout."""
+    from serving.rollout import controller
+
+    settings = _settings(servers, model_config_file, base_path, None, ())
+    with _one_line():
+        version = controller.pin(model, settings)
+    click.echo(f"version {version} of {model} stays until a rollout changes it")
+
+
+@rollout.command("list")
+@_MODEL
+@_STORE
+def list_command(model: str, url: str) -> None:
+    """Show past rollouts, newest first."""
+    with _opened(url) as store:
+        for one in store.rollouts.list(model):
+            reason = one.details.get("reason", "")
+            versions = f"{one.stable_version} -> {one.candidate_version}"
+            click.echo(f"{one.created:%Y-%m-%d %H:%M}  {versions:<12} {one.state:<12} {reason}")
+
+
+@rollout.command()
+def settings() -> None:
+    """Show every setting of a rollout, its default and its meaning."""
+    from serving.rollout.settings import RolloutSettings
+
+    for name, field in RolloutSettings.model_fields.items():
+        if not field.is_required():
+            click.echo(f"{name}: {field.default!r}\n    # {field.description}")

@@ -1,0 +1,191 @@
+"""Tells model servers which versions to serve, and waits until they do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from serving.client import Client, ClientError, ModelNotFoundError, VersionStatus
+from serving.client.admin import ModelConfig, reload
+from serving.client.messages import ModelServerConfig
+from serving.rollout.errors import LoadError, RolloutError
+
+_POLL_SECONDS = 0.2
+
+
+class Servers:
+    """All servers of one model; they are to serve the same.
+
+    Without a file they are reloaded by call, which replaces their whole configuration: for
+    servers of several models, and for those that may restart, give the file that they poll
+    (`--model_config_file` with `--model_config_file_poll_wait_seconds`).
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        model: str,
+        base_path: str,
+        config_file: Path | None,
+        load_seconds: float,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            addresses: HOST:PORT of each.
+            model: name of the model.
+            base_path: the model's folder of versions, as the servers see it.
+            config_file: that the servers poll; None to reload by call.
+            load_seconds: that versions may take to load.
+        """
+        self._addresses = list(addresses)
+        self._model = model
+        self._base_path = base_path
+        self._file = config_file
+        self._load_seconds = load_seconds
+
+    def serve(self, versions: Sequence[int], labels: Mapping[str, int]) -> None:
+        """Makes every server serve these versions under these labels; again changes nothing.
+
+        Labels are assigned when the versions are available: TensorFlow Serving refuses them
+        before.
+
+        Raises:
+            RolloutError: a server refuses, cannot be reached, or a version does not load.
+        """
+        for address in self._addresses:
+            loaded = {entry.version for entry in self._states(address) if _available(entry)}
+            if not set(versions) <= loaded:
+                self._apply(address, sorted(loaded | set(versions)), self._kept(labels, loaded))
+                self._wait(address, versions)
+        for address in self._addresses:
+            self._apply(address, versions, labels)
+            self._wait(address, versions, labels)
+
+    def _kept(self, labels: Mapping[str, int], loaded: set[int]) -> dict[str, int]:
+        """The labels that may be assigned already; a label that is left out is not served."""
+        return {name: version for name, version in labels.items() if version in loaded}
+
+    def _apply(self, address: str, versions: Sequence[int], labels: Mapping[str, int]) -> None:
+        config = ModelConfig(self._model, self._base_path, sorted(versions), labels)
+        if self._file is not None:
+            _write(self._file, config)
+            return
+        try:
+            reload(address, [config], timeout=self._load_seconds)
+        except ClientError as error:
+            raise RolloutError(str(error)) from None
+
+    def available(self) -> set[int]:
+        """The versions that every server serves.
+
+        Raises:
+            RolloutError: a server cannot be reached.
+        """
+        served = [
+            {entry.version for entry in self._states(address) if _available(entry)}
+            for address in self._addresses
+        ]
+        return set.intersection(*served) if served else set()
+
+    def _states(self, address: str) -> list[VersionStatus]:
+        try:
+            with Client(address, model=self._model, timeout=10) as client:
+                return client.status()
+        except ModelNotFoundError:
+            return []
+        except ClientError as error:
+            raise RolloutError(str(error)) from None
+
+    def _wait(
+        self, address: str, versions: Sequence[int], labels: Mapping[str, int] | None = None
+    ) -> None:
+        """Waits until the versions are served and, where labels are given, no others are.
+
+        A server that polls a file applies it some time after it was written: the labels show
+        that it has.
+
+        Raises:
+            RolloutError: a version failed to load, or the time is over.
+        """
+        deadline = time.monotonic() + self._load_seconds
+        wanted = set(versions)
+        seen = "nothing"
+        kind: type[RolloutError] = LoadError
+        while time.monotonic() < deadline:
+            try:
+                states, kind = self._states(address), LoadError
+                seen = ", ".join(map(_described, states)) or seen
+            except RolloutError as error:
+                # It may be starting again.
+                states, kind, seen = [], RolloutError, str(error)
+            for one in states:
+                if one.version in wanted and one.state == "END" and one.error_code != "OK":
+                    raise LoadError(
+                        f"{address} could not load version {one.version}: {one.error_message}"
+                    )
+            served = {one.version for one in states if _available(one)}
+            if wanted <= served and labels is None:
+                return
+            if wanted == served and labels is not None and self._labelled(address, labels):
+                return
+            time.sleep(_POLL_SECONDS)
+        raise kind(
+            f"expected {address} to serve versions {sorted(wanted)} within "
+            f"{self._load_seconds:g} s. Received: {seen}"
+        )
+
+    def _labelled(self, address: str, labels: Mapping[str, int]) -> bool:
+        """Whether a server knows these labels, for these versions."""
+        try:
+            with Client(address, model=self._model, timeout=10) as client:
+                return all(
+                    client.metadata(label=label).version == version
+                    for label, version in labels.items()
+                )
+        except ClientError:
+            return False
+
+
+def _described(entry: VersionStatus) -> str:
+    return f"version {entry.version} {entry.state} {entry.error_message}".rstrip()
+
+
+def _available(entry: VersionStatus) -> bool:
+    return entry.state == "AVAILABLE"
+
+
+def _write(path: Path, config: ModelConfig) -> None:
+    """Replaces the model's entry in the file, and leaves those of other models as they are.
+
+    Raises:
+        RolloutError: the file cannot be read or written, or holds something else.
+    """
+    message = ModelServerConfig()
+    try:
+        if path.exists():
+            text_format.Parse(path.read_text("utf-8"), message, allow_unknown_field=False)
+        entry = _entry(message, config.name)
+        entry.CopyFrom(config.message())
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text_format.MessageToString(message))
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except (OSError, text_format.ParseError) as error:
+        reason = " ".join(str(error).split())
+        raise RolloutError(f"expected a model config file at {path}. Received: {reason}") from None
+
+
+def _entry(message: Any, name: str) -> Any:
+    configs = message.model_config_list.config
+    for entry in configs:
+        if entry.name == name:
+            return entry
+    return configs.add(name=name)
