@@ -36,7 +36,7 @@ run: $(READY) ## Take the State of the Union addresses to a served model that ge
 
 .PHONY: test
 test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 # A test whose part is missing is skipped with a message that names it.
 FAKE_GCS := .tools/fake-gcs-server

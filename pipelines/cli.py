@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
-from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.checking import check
+from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_serving import generate, serve
 from serving.rollout.commands import rollout
+from serving.store.commands import keys, purge
 
 REJECTED_EXIT_CODE = 3
 INTERRUPTED_EXIT_CODE = 130
@@ -132,6 +133,8 @@ main.add_command(check)
 main.add_command(serve)
 main.add_command(generate)
 main.add_command(rollout)
+main.add_command(keys)
+main.add_command(purge)
 
 
 if __name__ == "__main__":

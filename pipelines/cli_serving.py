@@ -17,7 +17,12 @@ from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 @SET
 @OUTPUT
 @click.option("--port", default=8500, show_default=True, help="Port for gRPC; 0 takes a free one.")
-@click.option("--rest-port", default=8501, show_default=True, help="Port for REST; 0 for none.")
+@click.option(
+    "--rest-port",
+    default=8501,
+    show_default=True,
+    help="Port for REST; 0 for none, -1 for a free one.",
+)
 @click.option(
     "--http-port",
     default=8080,

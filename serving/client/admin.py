@@ -87,7 +87,7 @@ def reload(
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=messages.ReloadConfigResponse.FromString,
         )
-        status = _called(call, request, timeout, address).status
+        status = _called(call, request, timeout, address, tls).status
     if status.error_code != 0:
         raise errors.from_status(status.error_code, status.error_message, address)
 
@@ -104,7 +104,7 @@ def health(address: str, *, timeout: float = 5.0, tls: Tls | None = None) -> boo
             request_serializer=lambda message: message,
             response_deserializer=lambda data: data,
         )
-        return bool(_called(call, b"", timeout, address) == _SERVING)
+        return bool(_called(call, b"", timeout, address, tls) == _SERVING)
 
 
 def _channel(address: str, tls: Tls | None) -> grpc.Channel:
@@ -115,8 +115,8 @@ def _channel(address: str, tls: Tls | None) -> grpc.Channel:
     return grpc.secure_channel(target, tls.credentials(), options=options)
 
 
-def _called(call: Any, request: Any, timeout: float, address: str) -> Any:
+def _called(call: Any, request: Any, timeout: float, address: str, tls: Tls | None) -> Any:
     try:
         return call(request, timeout=timeout)
     except grpc.RpcError as error:
-        raise errors.from_rpc(error, address) from None
+        raise errors.from_rpc(error, address, tls) from None

@@ -43,6 +43,7 @@ class AsyncClient:
         """Opens a channel; nothing is sent yet. Arguments and errors as for `Client`."""
         self._address = address
         self._timeout = timeout
+        self._tls = tls
         self._protocol = Protocol(address, model)
         options = channel.options(retry or RetryPolicy(), tls, keepalive_seconds)
         target = channel.target(address)
@@ -74,7 +75,7 @@ class AsyncClient:
                 call.request, timeout=limit, metadata=tuple(metadata)
             )
         except grpc.RpcError as error:
-            raise errors.from_rpc(error, self._address) from None
+            raise errors.from_rpc(error, self._address, self._tls) from None
         except asyncio.CancelledError:
             # A call also ends so when the client is closed under it; then its task goes on.
             task = asyncio.current_task()

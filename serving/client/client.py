@@ -63,6 +63,7 @@ class Client:
         """
         self._address = address
         self._timeout = timeout
+        self._tls = tls
         self._protocol = Protocol(address, model)
         options = channel.options(retry or RetryPolicy(), tls, keepalive_seconds)
         target = channel.target(address)
@@ -94,7 +95,7 @@ class Client:
                 call.request, timeout=limit, metadata=tuple(metadata)
             )
         except grpc.RpcError as error:
-            raise errors.from_rpc(error, self._address) from None
+            raise errors.from_rpc(error, self._address, self._tls) from None
         return call.read(response)
 
     def generate(

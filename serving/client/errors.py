@@ -14,7 +14,13 @@ ClientError
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 import grpc
+
+if TYPE_CHECKING:
+    from serving.client.channel import Tls
 
 
 class ClientError(Exception):
@@ -84,15 +90,21 @@ _BY_CODE: dict[grpc.StatusCode, type[ClientError]] = {
 }
 
 
+# What gRPC's own words mean; the first that is found.
 _CERTIFICATE_PROBLEMS = {
     "certificate has expired": "the server's certificate has expired",
     "Hostname Verification Check failed": "the server's certificate is for another name",
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not signed by the given authority",
-    "CERTIFICATE_REQUIRED": "the server asks for a client certificate; give Tls(cert=..., key=...)",
-    "UNKNOWN_CA": "the server does not trust the client's certificate",
     "WRONG_VERSION_NUMBER": "the server speaks no TLS",
-    "PEM": "a certificate or key cannot be read",
+    "SSL routines": "there is no trust between the server and this client",
 }
+# No server of those that are known takes connections: the last one was closed before anything was
+# said on it. With TLS, the client's side of the handshake was over by then: a server judges the
+# client's certificate after that, and says nothing to those that it turns away. One that was closed
+# during the handshake reads "Handshake read failed (Socket closed)", and does not match.
+_CLOSED_AT_ONCE = re.compile(
+    r"backends failing; .*(Socket closed|Connection reset by peer( \(\d+\))?)$"
+)
 
 
 def from_status(code: int, message: str, address: str) -> ClientError:
@@ -101,12 +113,23 @@ def from_status(code: int, message: str, address: str) -> ClientError:
     return _BY_CODE.get(named, ServerError)(message, named, address)
 
 
-def from_rpc(error: grpc.RpcError, address: str) -> ClientError:
-    """The exception that stands for a failed call."""
+def from_rpc(error: grpc.RpcError, address: str, tls: Tls | None = None) -> ClientError:
+    """The exception that stands for a failed call, over a connection with or without TLS."""
     code, details = error.code(), error.details() or "no message"
-    if code == grpc.StatusCode.UNAVAILABLE and ("SSL" in details or "Ssl" in details):
-        for sign, meaning in _CERTIFICATE_PROBLEMS.items():
-            if sign in details:
-                return CertificateError(f"{meaning} ({details})", code, address)
-        return CertificateError(details, code, address)
+    if code == grpc.StatusCode.UNAVAILABLE:
+        if tls is not None and (problem := _certificate_problem(details, tls)):
+            return CertificateError(f"{problem} ({details})", code, address)
+        if tls is None and _CLOSED_AT_ONCE.search(details):
+            details += " (is it a server with TLS? then give Tls(ca=...))"
     return _BY_CODE.get(code, ServerError)(details, code, address)
+
+
+def _certificate_problem(details: str, tls: Tls) -> str | None:
+    for sign, meaning in _CERTIFICATE_PROBLEMS.items():
+        if sign in details:
+            return meaning
+    if not _CLOSED_AT_ONCE.search(details):
+        return None
+    if tls.cert is None:
+        return "the server asks for a client certificate; give Tls(cert=..., key=...)"
+    return "the server does not trust the client's certificate"

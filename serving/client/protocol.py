@@ -143,7 +143,9 @@ class Protocol:
         """Runs any signature; values take the types that its metadata declares."""
         signature = metadata.signatures.get(name)
         if signature is None:
-            known = ", ".join(sorted(metadata.signatures))
+            # TensorFlow's own, such as __saved_model_init_op, are nothing to call.
+            own = (key for key in metadata.signatures if not key.startswith("__"))
+            known = ", ".join(sorted(own))
             raise self._invalid(f"expected a signature of: {known}. Received: {name}")
         protos = {}
         for key, values in inputs.items():

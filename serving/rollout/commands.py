@@ -9,14 +9,10 @@ from typing import Any
 
 import click
 
+from serving.commands import UserError
+from serving.store.commands import STORE as _STORE
+
 _MODEL = click.option("--model", default="text", show_default=True, help="Name of the model.")
-_STORE = click.option(
-    "--store",
-    "url",
-    default="sqlite:///runs/text/store.sqlite",
-    show_default=True,
-    help="URL of the store that the gateways use, too.",
-)
 _SERVERS = click.option(
     "--server",
     "servers",
@@ -39,15 +35,6 @@ _BASE_PATH = click.option(
 ROLLED_BACK_EXIT_CODE = 3
 
 
-class _UserError(click.ClickException):
-    """One line and exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"error: {' '.join(self.message.split())}", err=True)
-
-
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
     from serving.rollout.errors import RolloutError
@@ -57,7 +44,7 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except (RolloutError, StorageError, StoreError) as error:
-        raise _UserError(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 @contextlib.contextmanager
@@ -134,7 +121,7 @@ def _candidate(text: str) -> tuple[int, str | None]:
         return int(text), None
     folder = Path(text).resolve()
     if not folder.name.isdecimal() or not (folder / "saved_model.pb").is_file():
-        raise _UserError(
+        raise UserError(
             f"expected a version, or the folder of one such as models/text/7. Received: {text}"
         )
     return int(folder.name), str(folder)
@@ -164,18 +151,18 @@ def _settings(
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or key in values:
-            raise _UserError(f"expected --set KEY=VALUE of a setting. Received: {override}")
+            raise UserError(f"expected --set KEY=VALUE of a setting. Received: {override}")
         try:
             values[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise _UserError(f"expected a value for {key}. Received: {value}") from None
+            raise UserError(f"expected a value for {key}. Received: {value}") from None
     try:
         return RolloutSettings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         known = ", ".join(name for name in RolloutSettings.model_fields if name not in values)
         where = ".".join(str(part) for part in first["loc"])
-        raise _UserError(f"{where}: {first['msg']}. Settings: {known}") from None
+        raise UserError(f"{where}: {first['msg']}. Settings: {known}") from None
 
 
 def _drive(store: Any, begun: Any, poll_seconds: float) -> None:
@@ -204,7 +191,7 @@ def _drive(store: Any, begun: Any, poll_seconds: float) -> None:
 def _active(store: Any, model: str) -> Any:
     found = store.rollouts.active(model)
     if found is None:
-        raise _UserError(f"expected an active rollout of {model}. Received: none")
+        raise UserError(f"expected an active rollout of {model}. Received: none")
     return found
 
 
@@ -228,7 +215,7 @@ def status(model: str, url: str) -> None:
     with _opened(url) as store:
         latest = store.rollouts.list(model, limit=1)
         if not latest:
-            raise _UserError(f"expected a rollout of {model}. Received: none")
+            raise UserError(f"expected a rollout of {model}. Received: none")
         shown = latest[0]
         click.echo(
             f"rollout {shown.id} of {model}: version {shown.candidate_version} against "

@@ -6,9 +6,8 @@ file that works here works there:
 - All inputs of a request must have the same first dimension. `generate` itself lets sampling
   parameters of length 1 stand beside several prompts; with batching on such a request is refused
   with INVALID_ARGUMENT, so send one value for every prompt.
-- Requests of one batch must agree in all other dimensions, or all of them are refused with
-  FAILED_PRECONDITION. `pad_variable_length_inputs` fills shorter ones up with a value of their
-  own, which suits some models and falsifies others.
+- `pad_variable_length_inputs` fills shorter requests up with a value of their own, which suits
+  some models and falsifies others (the tokens of `generate_chunk` among them: leave it off).
 - A request that the graph refuses takes all others of its batch down with the same error.
 
 While it waits a request holds one of the server's threads, so set --grpc_max_threads to at least
@@ -16,9 +15,12 @@ twice `max_batch_size`. For `generate` of the d=128 text model on two cores (16 
 at most 16, 5 ms of waiting) `benchmarks/batching.py` saw 0.9 times the calls a second with one
 client, 1.2 times with 4, and 1.9 times with 16.
 
-Two differences: only signatures whose inputs and outputs all have an unknown first dimension are
-batched (TensorFlow Serving takes any and fails at run time), and a request whose deadline passes
-in the queue is dropped from its batch.
+Three differences: only signatures whose inputs and outputs all have an unknown first dimension are
+batched (TensorFlow Serving takes any and fails at run time). A request whose deadline passes in
+the queue is dropped from its batch. And requests that differ in other dimensions go to different
+batches, where TensorFlow Serving without padding refuses all of a batch: streams call
+`generate_chunk` with the tokens they have so far, each with another number of them, and must not
+fail each other. `max_enqueued_batches` holds for each such shape by itself.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 Array = Any
 Arrays = dict[str, Array]
+# What requests of one batch have in common.
+Shapes = dict[str, tuple[int, ...]]
 
 
 class BatchMetrics(Protocol):
@@ -75,15 +79,19 @@ class _Batch:
 
     Attributes:
         due: monotonic time from which it runs however few rows it has.
+        shapes: the sizes of the inputs without the first; with padding, how many there are.
+        full: no further request goes into it.
     """
 
     due: float
+    shapes: Shapes
     size: int = 0
+    full: bool = False
     tasks: list[_Task] = dataclasses.field(default_factory=list)
 
 
 class _Queue:
-    """The batches of one signature; the last one is open. Guarded by the batcher's lock."""
+    """The batches of one signature; one of each shape is open. Guarded by the batcher's lock."""
 
     def __init__(self, signature: Signature, model: str) -> None:
         self.signature = weakref.ref(signature)
@@ -155,19 +163,31 @@ class Batcher:
         queue = self._queues.get(signature)
         if queue is None:
             queue = self._queues[signature] = _Queue(signature, model)
-        batches, limit = queue.batches, self._parameters.max_enqueued_batches
-        if not batches or batches[-1].size + task.size > self._parameters.max_batch_size:
-            if len(batches) >= limit:
+        shapes, limit = self._shapes(task.arrays), self._parameters.max_enqueued_batches
+        largest = self._parameters.max_batch_size
+        alike = [batch for batch in queue.batches if batch.shapes == shapes]
+        if not alike or alike[-1].size + task.size > largest:
+            if len(alike) >= limit:
                 raise unavailable(
                     "The batch scheduling queue to which this task was submitted is full; "
-                    f"currently {len(batches)} batches enqueued and max_enqueued_batches is {limit}"
+                    f"currently {len(alike)} batches enqueued and max_enqueued_batches is {limit}"
                 )
-            if not batches:
+            if alike:
+                alike[-1].full = True
+            if not queue.batches:
                 self._active.append(queue)
             timeout = self._parameters.batch_timeout_micros / 1e6
-            batches.append(_Batch(time.monotonic() + timeout))
-        batches[-1].tasks.append(task)
-        batches[-1].size += task.size
+            alike.append(_Batch(time.monotonic() + timeout, shapes))
+            queue.batches.append(alike[-1])
+        batch = alike[-1]
+        batch.tasks.append(task)
+        batch.size += task.size
+        batch.full = batch.size >= largest
+
+    def _shapes(self, arrays: Mapping[str, Array]) -> Shapes:
+        if self._parameters.pad_variable_length_inputs:
+            return {name: (array.ndim,) for name, array in arrays.items()}
+        return {name: array.shape[1:] for name, array in arrays.items()}
 
     def _work(self) -> None:
         while True:
@@ -185,15 +205,15 @@ class Batcher:
         now, due = time.monotonic(), None
         for _ in range(len(self._active)):
             queue = self._active[0]
-            first = queue.batches[0]
-            full = len(queue.batches) > 1 or first.size >= self._parameters.max_batch_size
-            if full or first.due <= now:
-                queue.batches.popleft()
+            ready = next((b for b in queue.batches if b.full or b.due <= now), None)
+            if ready is not None:
+                queue.batches.remove(ready)
                 self._active.popleft()
                 if queue.batches:
                     self._active.append(queue)
-                return (queue, first), None
-            due = first.due if due is None else min(due, first.due)
+                return (queue, ready), None
+            first = min(batch.due for batch in queue.batches)
+            due = first if due is None else min(due, first)
             self._active.rotate(-1)
         return None, None if due is None else due - now
 
@@ -221,7 +241,7 @@ class Batcher:
     def _compute(self, signature: Signature, tasks: Sequence[_Task]) -> None:
         """Merges the inputs, runs the graph, and gives every task its rows of the outputs."""
         total = sum(task.size for task in tasks)
-        merged = _merge(tasks, self._parameters.pad_variable_length_inputs)
+        merged = _merge(tasks)
         step = self._parameters.max_execution_batch_size or total
         pieces = []
         for start in range(0, total, step):
@@ -266,19 +286,14 @@ def _rows(arrays: Mapping[str, Array]) -> int:
     return sizes.pop()
 
 
-def _merge(tasks: Sequence[_Task], pad: bool) -> Mapping[str, Array]:
+def _merge(tasks: Sequence[_Task]) -> Mapping[str, Array]:
+    """The rows of all tasks; only with padding are there several shapes here."""
     if len(tasks) == 1:
         return tasks[0].arrays
     merged = {}
     for name in tasks[0].arrays:
         arrays = [task.arrays[name] for task in tasks]
         shapes = {array.shape[1:] for array in arrays}
-        if len(shapes) > 1 and not pad:
-            raise failed_precondition(
-                f"Tensors with name '{name}' from different tasks have different shapes and "
-                "padding is turned off. Set pad_variable_length_inputs to true, or ensure that all "
-                "tensors with the same name have equal dimensions starting with the first dim."
-            )
         if len(shapes) > 1:
             largest = tuple(map(max, zip(*shapes, strict=True)))
             arrays = [_padded(array, largest) for array in arrays]

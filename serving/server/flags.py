@@ -234,7 +234,12 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("running").add_argument
-    _switch(add, "enable_batching", "join concurrent requests into batches")
+    _switch(
+        add,
+        "enable_batching",
+        "join concurrent requests into batches; every input of a request must then have the same "
+        "first dimension",
+    )
     add(
         "--batching_parameters_file",
         type=Path,

@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from serving.store.errors import StoreError
 
-# Seconds; nothing in the store waits longer for the database to begin, a lock or a statement.
+# Seconds; nothing in the store waits longer for a connection, a lock or a statement of a database
+# that works. One that is frozen, and whose machine still answers for it, cannot be told from a slow
+# one: the gateway bounds its own wait for the store.
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
 _SCHEMES = "sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
@@ -53,7 +55,9 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     except OSError as error:
         raise StoreError(f"expected a folder for {url.database}. Received: {error}") from None
     arguments = {"timeout": CONNECT_SECONDS, "check_same_thread": False}
-    engine = sa.create_engine(url, connect_args=arguments, pool_timeout=CONNECT_SECONDS)
+    engine = sa.create_engine(
+        url, connect_args=arguments, pool_timeout=CONNECT_SECONDS, hide_parameters=True
+    )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
@@ -85,7 +89,11 @@ def _postgresql(url: sa.URL) -> sa.Engine:
         "application_name": "loomline",
     }
     return sa.create_engine(
-        url, connect_args=arguments, pool_timeout=CONNECT_SECONDS, pool_pre_ping=True
+        url,
+        connect_args=arguments,
+        pool_timeout=CONNECT_SECONDS,
+        pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 
@@ -106,6 +114,8 @@ def transaction(engine: sa.Engine, *, writes: bool) -> Iterator[sa.Connection]:
 def described(url: sa.URL, error: SQLAlchemyError) -> str:
     """One line that names the database and never its password."""
     cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    # PostgreSQL quotes the row that it refuses, and what people wrote stands in it.
+    cause = cause.split("\nDETAIL:")[0]
     text = " ".join(cause.split())
     if url.password:
         text = text.replace(str(url.password), "***")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
-from typing import cast
 
 import sqlalchemy as sa
 
@@ -34,7 +33,12 @@ class FeedbackTable:
             StoreError: it was not written.
         """
         row = storable(dataclasses.asdict(self._redaction.feedback(feedback)))
-        statement = insert(self._engine, FEEDBACK).on_conflict_do_nothing(index_elements=["id"])
+        statement = (
+            insert(self._engine, FEEDBACK)
+            .values(row)
+            .on_conflict_do_nothing(index_elements=["id"])
+            .returning(FEEDBACK.c.id)
+        )
         named = {feedback.request_id, feedback.other_request_id or feedback.request_id}
         with transaction(self._engine, writes=True) as connection:
             query = sa.select(REQUESTS.c.id).where(REQUESTS.c.id.in_(named))
@@ -43,8 +47,7 @@ class FeedbackTable:
                 raise UnknownRequestError(
                     f"expected the id of a recorded request. Received: {missing[0]!r}"
                 )
-            result = cast("sa.CursorResult[object]", connection.execute(statement, row))
-        return result.rowcount == 1
+            return connection.execute(statement).first() is not None
 
     def of_request(self, request_id: str) -> list[Feedback]:
         """Feedback on a request, oldest first; preferences of another request over it, too.

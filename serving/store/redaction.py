@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from serving.store.errors import StoreError
 from serving.store.types import Feedback, RequestRecord
 
 _PATTERNS = {
@@ -16,7 +17,8 @@ _PATTERNS = {
     "ip": r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b",
     "phone": r"(?<![\w.])(?:\+|00)?\d{1,4}(?:[ ().-]{1,2}\d{2,4}){2,5}(?![\w])",
 }
-_MIN_PHONE_DIGITS = 9
+# 15 is the most that ITU-T E.164 allows; shorter ones than 9 are too often something else.
+_PHONE_DIGITS = range(9, 16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,20 @@ class Redaction:
     drop_outputs: bool = False
     mask: bool = False
     patterns: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Tries the patterns.
+
+        Raises:
+            StoreError: one is no regular expression.
+        """
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise StoreError(
+                    f"expected a regular expression. Received: {pattern!r} ({error})"
+                ) from None
 
     def request(self, record: RequestRecord) -> RequestRecord:
         """The record as it may be kept."""
@@ -79,7 +95,7 @@ def _masked(kind: str, found: str) -> str:
     digits = [int(letter) for letter in found if letter.isdecimal()]
     if kind == "card" and not _luhn(digits):
         return found
-    if kind == "phone" and len(digits) < _MIN_PHONE_DIGITS:
+    if kind == "phone" and len(digits) not in _PHONE_DIGITS:
         return found
     return f"[{kind}]"
 

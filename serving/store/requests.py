@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -33,7 +34,7 @@ class Requests:
         """
         if not records:
             return
-        rows = [storable(dataclasses.asdict(self._redaction.request(one))) for one in records]
+        rows = [_row(self._redaction.request(one)) for one in records]
         statement = insert(self._engine, REQUESTS).on_conflict_do_nothing(index_elements=["id"])
         with transaction(self._engine, writes=True) as connection:
             connection.execute(statement, rows)
@@ -130,3 +131,13 @@ def _bound(place: tuple[datetime, str]) -> tuple[sa.ColumnElement[datetime], sa.
         sa.literal(created, REQUESTS.c.created.type),
         sa.literal(request_id, REQUESTS.c.id.type),
     )
+
+
+def _row(record: RequestRecord) -> dict[str, Any]:
+    """As it is written; one name that is too long must not cost the others their record."""
+    row: dict[str, Any] = storable(dataclasses.asdict(record))
+    for column in REQUESTS.c:
+        length = getattr(column.type, "length", None)
+        if length is not None and row[column.name] is not None:
+            row[column.name] = row[column.name][:length]
+    return row

@@ -58,7 +58,7 @@ class Rollouts:
                 row = {**dataclasses.asdict(rollout), "active": state not in FINAL_STATES}
                 connection.execute(sa.insert(ROLLOUTS).values(row))
         except StoreError as error:
-            if isinstance(error.__cause__, sa.exc.IntegrityError):
+            if isinstance(error.__cause__, sa.exc.IntegrityError) and _names_active(error):
                 raise ConflictError(
                     f"expected no active rollout of {model}. Received: one; promote it or roll it "
                     "back first"
@@ -107,7 +107,8 @@ class Rollouts:
 
         Args:
             rollout: as it shall be.
-            expected_state: as it must be until now.
+            expected_state: as it must be until now; nobody may have changed the rollout since it
+                was read, either.
             event: to add to the history.
             event_details: of the event.
 
@@ -121,7 +122,11 @@ class Rollouts:
         changed = dataclasses.replace(rollout, updated=datetime.now(UTC))
         statement = (
             sa.update(ROLLOUTS)
-            .where(ROLLOUTS.c.id == rollout.id, ROLLOUTS.c.state == expected_state)
+            .where(
+                ROLLOUTS.c.id == rollout.id,
+                ROLLOUTS.c.state == expected_state,
+                ROLLOUTS.c.updated == rollout.updated,
+            )
             .values(
                 share=changed.share,
                 state=changed.state,
@@ -135,8 +140,8 @@ class Rollouts:
             result = cast("sa.CursorResult[object]", connection.execute(statement))
             if result.rowcount != 1:
                 raise ConflictError(
-                    f"expected rollout {rollout.id} to be {expected_state}. Received: another "
-                    "state; somebody else changed it"
+                    f"expected rollout {rollout.id} to be {expected_state} as it was read. "
+                    "Received: another state; somebody else changed it"
                 )
             if event is not None:
                 _add_event(connection, rollout.id, event, event_details or {})
@@ -178,3 +183,8 @@ def _add_event(
         "details": dict(details),
     }
     connection.execute(sa.insert(ROLLOUT_EVENTS).values(row))
+
+
+def _names_active(error: StoreError) -> bool:
+    """Whether it is the index of active rollouts that refuses; SQLite names its column."""
+    return any(name in str(error) for name in ("uq_rollouts_active_model", "rollouts.model"))

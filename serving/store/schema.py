@@ -112,10 +112,11 @@ FEEDBACK = sa.Table(
     sa.Column("sample", sa.Integer, nullable=False),
     sa.Column("key_id", sa.String(32)),
     sa.CheckConstraint(
-        "(kind = 'thumbs' AND value IN (-1, 1))"
-        " OR (kind = 'rating' AND value BETWEEN 1 AND 5)"
+        "(kind = 'thumbs' AND value IS NOT NULL AND value IN (-1, 1))"
+        " OR (kind = 'rating' AND value IS NOT NULL AND value BETWEEN 1 AND 5)"
         " OR (kind IN ('comment', 'edit') AND value IS NULL AND text IS NOT NULL)"
-        " OR (kind = 'preference' AND value IN (-1, 0, 1) AND other_request_id IS NOT NULL)",
+        " OR (kind = 'preference' AND value IS NOT NULL AND value IN (-1, 0, 1)"
+        " AND other_request_id IS NOT NULL)",
         name="kind",
     ),
 )

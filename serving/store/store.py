@@ -57,19 +57,24 @@ class Store:
             sa.select(FEEDBACK.c.request_id),
             sa.select(FEEDBACK.c.other_request_id).where(FEEDBACK.c.other_request_id.is_not(None)),
         )
-        old = sa.select(REQUESTS.c.id).where(REQUESTS.c.created < older_than).limit(_PURGE_BATCH)
+        # Locked, so that nobody gives feedback on a request between the two statements.
+        old = sa.select(REQUESTS.c.id).where(REQUESTS.c.created < older_than)
+        old = old.limit(_PURGE_BATCH).with_for_update()
         if keep_feedback:
             old = old.where(REQUESTS.c.id.not_in(judged))
         while True:
             with transaction(self._engine, writes=True) as connection:
                 batch = list(connection.execute(old).scalars())
-                belonging = FEEDBACK.c.request_id.in_(batch) | FEEDBACK.c.other_request_id.in_(
-                    batch
-                )
-                feedback += _deleted(connection, sa.delete(FEEDBACK).where(belonging))
-                requests += _deleted(
-                    connection, sa.delete(REQUESTS).where(REQUESTS.c.id.in_(batch))
-                )
+                chosen = sa.delete(REQUESTS).where(REQUESTS.c.id.in_(batch))
+                if keep_feedback:
+                    # Feedback that came before the lock, and after the query had looked.
+                    chosen = chosen.where(REQUESTS.c.id.not_in(judged))
+                else:
+                    on_them = FEEDBACK.c.request_id.in_(batch)
+                    on_others = FEEDBACK.c.other_request_id.in_(batch)
+                    on_any = sa.delete(FEEDBACK).where(on_them | on_others)
+                    feedback += _deleted(connection, on_any)
+                requests += _deleted(connection, chosen)
             if len(batch) < _PURGE_BATCH:
                 break
         with transaction(self._engine, writes=True) as connection:

@@ -139,8 +139,9 @@ def changing(
     base_path = tmp_path_factory.mktemp("changing") / "text"
     publish(saved_models["first"], base_path, 1)
     publish(saved_models["second"], base_path, 2)
-    # A load that fails must say so soon, not be tried again for minutes.
-    running = start_server(base_path, "--max_num_load_retries=0")
+    # By default a load that fails is tried again after a minute.
+    flags = ("--max_num_load_retries=1000", "--load_retry_interval_micros=300000")
+    running = start_server(base_path, *flags)
     with Client(running.address) as client:
         client.wait_until_available(60)
     return running

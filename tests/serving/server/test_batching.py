@@ -210,14 +210,41 @@ def test_a_refused_request_takes_its_batch_down_and_no_other(
     assert list(together(a_full_batch_of(1), rows(2))[0]["double"].float_val) == [4]
 
 
-def test_requests_of_different_widths_need_padding(together: Callable[..., list[Any]]) -> None:
+def test_requests_of_different_widths_run_apart_and_fail_no_other(
+    together: Callable[..., list[Any]],
+) -> None:
+    import numpy as np
+
+    metrics = Metrics()
+    narrow = request("wide", x=np.array([[1, 2]], np.int32))
+    wide = request("wide", x=np.array([[5, 6, 7]], np.int32))
+    # Both batches fill up, though their requests come in turns; one of each may wait.
+    parameters = a_full_batch_of(2, max_enqueued_batches=1)
+    answers = together(parameters, narrow, wide, narrow, wide, metrics=metrics)
+    assert [list(a["sum"].int_val) for a in answers] == [[3], [18], [3], [18]]
+    assert [list(a["width"].int_val) for a in answers] == [[2], [3], [2], [3]]
+    assert metrics.sizes == [("m", 2)] * 2
+
+
+def test_a_lone_width_waits_no_longer_than_the_timeout(
+    together: Callable[..., list[Any]],
+) -> None:
+    import numpy as np
+
+    widths = range(8)
+    alone = [request("wide", x=np.ones((1, width), np.int32)) for width in widths]
+    parameters = BatchingParameters(max_batch_size=100, batch_timeout_micros=200_000)
+    started = time.monotonic()
+    answers = together(parameters, *alone)
+    assert time.monotonic() - started < 10
+    assert [list(a["sum"].int_val) for a in answers] == [[width] for width in widths]
+
+
+def test_padding_joins_requests_of_different_widths(together: Callable[..., list[Any]]) -> None:
     import numpy as np
 
     narrow = request("wide", x=np.array([[1, 2]], np.int32))
     wide = request("wide", x=np.array([[5, 6, 7]], np.int32))
-    for code, message in together(a_full_batch_of(2), narrow, wide):
-        assert code == "FAILED_PRECONDITION"
-        assert message.startswith("Tensors with name 'x' from different tasks have different shape")
     padded = a_full_batch_of(2, pad_variable_length_inputs=True)
     first, second = together(padded, narrow, wide)
     assert [list(first["sum"].int_val), list(second["sum"].int_val)] == [[1 + 2 + 1], [18]]

@@ -224,6 +224,21 @@ def test_a_reload_that_waits_for_a_first_version_has_an_end(
     assert "no version of to come became available within 0.3 s" in message
 
 
+def test_a_reload_waits_no_longer_than_its_caller(start: Callable[..., Serving]) -> None:
+    serving = start()
+    request = model_management_pb2.ReloadConfigRequest()
+    text_format.Parse(
+        f'model_config_list {{ config {{ name: "a" base_path: "{serving.root / "missing"}" '
+        'model_platform: "tensorflow" } }',
+        request.config,
+    )
+    started = time.monotonic()
+    code, message = refusal(serving.calls.reload, request, started + 0.3)
+    assert time.monotonic() - started < 10
+    assert code == "DEADLINE_EXCEEDED"
+    assert "the new config is in place" in message
+
+
 def test_a_reload_under_way_ends_when_the_server_stops(start: Callable[..., Serving]) -> None:
     serving = start()
     ended: list[tuple[str, str]] = []

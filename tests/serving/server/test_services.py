@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -307,3 +308,35 @@ def test_xla_is_off_unless_asked_for_so_a_compiled_model_fails(prediction: Any) 
     _, message = refusal(prediction.Predict, request)
     assert "XLA" in message
     assert "\n" not in message
+
+
+def test_a_long_text_is_cut(prediction: Any) -> None:
+    code, message = refusal(prediction.Predict, predict_request("n" * 5000, x=matrix((1, 2))))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    whole = f'Serving signature key "{"n" * 5000}" not found.'
+    assert message == whole[:1024] + "...TRUNCATED"
+
+
+def test_a_reload_ends_with_its_callers_deadline() -> None:
+    from serving.server.errors import deadline_exceeded
+    from serving.server.services import ModelService
+
+    class Calls:
+        def status(self, request: Any) -> Any:
+            raise NotImplementedError
+
+        def reload(self, request: Any, deadline: float | None = None) -> Any:
+            told.append(None if deadline is None else deadline - time.monotonic())
+            raise deadline_exceeded()
+
+    class Context:
+        def time_remaining(self) -> float:
+            return 5.0
+
+        def abort(self, code: grpc.StatusCode, details: str) -> None:
+            told.append(code)
+
+    told: list[Any] = []
+    ModelService(Calls()).HandleReloadConfigRequest(None, Context())
+    assert 4 < told[0] <= 5
+    assert told[1] == grpc.StatusCode.DEADLINE_EXCEEDED
