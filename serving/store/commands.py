@@ -61,7 +61,7 @@ def create(
     """Make a key called NAME and print its secret, which is not kept."""
     try:
         expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise UserError(f"expected fewer days. Received: {days:g}") from None
     with opened(url) as store:
         key, secret = store.keys.create(
@@ -117,7 +117,10 @@ def revoke(key_id: str, url: str) -> None:
 @click.option("--with-feedback", is_flag=True, help="Delete requests with feedback, too.")
 def purge(url: str, days: float, with_feedback: bool) -> None:
     """Delete old requests, their answers and the usage of keys from the store."""
-    with opened(url) as store:
+    try:
         before = datetime.now(UTC) - timedelta(days=days)
+    except (OverflowError, ValueError):
+        raise UserError(f"expected fewer days. Received: {days:g}") from None
+    with opened(url) as store:
         counts = store.purge(older_than=before, keep_feedback=not with_feedback)
     click.echo("deleted " + ", ".join(f"{count} {name}" for name, count in counts.items()))

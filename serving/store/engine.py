@@ -117,9 +117,13 @@ def described(url: sa.URL, error: SQLAlchemyError) -> str:
     # PostgreSQL quotes the row that it refuses, and what people wrote stands in it.
     cause = cause.split("\nDETAIL:")[0]
     text = " ".join(cause.split())
-    if url.password:
-        text = text.replace(str(url.password), "***")
-    where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
+    queried = url.query.get("password", ())
+    for password in (url.password, *([queried] if isinstance(queried, str) else queried)):
+        if password:
+            text = text.replace(str(password), "***")
+    where = (
+        url.database if url.get_backend_name() == "sqlite" else url.set(query={}).render_as_string()
+    )
     return f"the store {where} failed: {text}"
 
 

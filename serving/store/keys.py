@@ -11,12 +11,14 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from serving.store.cleaning import storable
 from serving.store.engine import insert, transaction
 from serving.store.schema import KEYS, USAGE
 from serving.store.types import Key
 
 SECRET_PREFIX = "ll_"
 _SHOWN = 9
+_NAME = 200
 _FIELDS = [KEYS.c[field.name] for field in dataclasses.fields(Key)]
 
 
@@ -51,7 +53,7 @@ class Keys:
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
         key = Key(
             id=uuid.uuid4().hex,
-            name=name,
+            name=storable(name)[:_NAME],
             prefix=secret[:_SHOWN],
             created=datetime.now(UTC),
             expires=expires,

@@ -138,6 +138,6 @@ def _row(record: RequestRecord) -> dict[str, Any]:
     row: dict[str, Any] = storable(dataclasses.asdict(record))
     for column in REQUESTS.c:
         length = getattr(column.type, "length", None)
-        if length is not None and row[column.name] is not None:
+        if length is not None and row[column.name] is not None and not column.primary_key:
             row[column.name] = row[column.name][:length]
     return row

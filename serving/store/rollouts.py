@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from serving.store.cleaning import storable
 from serving.store.engine import transaction
 from serving.store.errors import ConflictError, StoreError
 from serving.store.schema import ROLLOUT_EVENTS, ROLLOUTS
@@ -50,7 +51,7 @@ class Rollouts:
             state=state,
             created=now,
             updated=now,
-            settings=dict(settings),
+            settings=storable(dict(settings)),
             details={},
         )
         try:
@@ -119,7 +120,9 @@ class Rollouts:
             ConflictError: its state is another one: somebody was faster.
             StoreError: the database failed.
         """
-        changed = dataclasses.replace(rollout, updated=datetime.now(UTC))
+        changed = dataclasses.replace(
+            rollout, updated=datetime.now(UTC), details=storable(rollout.details)
+        )
         statement = (
             sa.update(ROLLOUTS)
             .where(
@@ -180,7 +183,7 @@ def _add_event(
         "rollout_id": rollout_id,
         "created": datetime.now(UTC),
         "event": event,
-        "details": dict(details),
+        "details": storable(dict(details)),
     }
     connection.execute(sa.insert(ROLLOUT_EVENTS).values(row))
 

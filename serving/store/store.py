@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 import sqlalchemy as sa
@@ -59,7 +59,7 @@ class Store:
         )
         # Locked, so that nobody gives feedback on a request between the two statements.
         old = sa.select(REQUESTS.c.id).where(REQUESTS.c.created < older_than)
-        old = old.limit(_PURGE_BATCH).with_for_update()
+        old = old.order_by(REQUESTS.c.created, REQUESTS.c.id).limit(_PURGE_BATCH).with_for_update()
         if keep_feedback:
             old = old.where(REQUESTS.c.id.not_in(judged))
         while True:
@@ -78,7 +78,9 @@ class Store:
             if len(batch) < _PURGE_BATCH:
                 break
         with transaction(self._engine, writes=True) as connection:
-            usage = _deleted(connection, sa.delete(USAGE).where(USAGE.c.day < older_than.date()))
+            usage = _deleted(
+                connection, sa.delete(USAGE).where(USAGE.c.day < older_than.astimezone(UTC).date())
+            )
         return {"requests": requests, "feedback": feedback, "usage": usage}
 
     def close(self) -> None:

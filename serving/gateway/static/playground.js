@@ -310,7 +310,8 @@ function notice(message) {
 
 function problem(error) {
   if (!(error instanceof GatewayError)) throw error;
-  notice(error.message);
+  const keyless = error.status === 401 && !apiKey.get();
+  notice(keyless ? "" : error.message);
   if (error.status === 401 || error.status === 403) {
     $("#key-form").hidden = false;
     $("#key").focus();

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from click.testing import CliRunner, Result
 
 from serving.store import RequestRecord, Store
@@ -41,6 +42,16 @@ def test_old_requests_go(store: Store, url: str, record: Callable[..., RequestRe
     done = call(purge, f"--store={url}", "--days=2")
     assert "deleted 1 requests" in done.output
     assert [one.id for one in store.requests.recent(5)] == ["b"]
+
+
+@pytest.mark.parametrize("days", ["nan", "1e12"])
+def test_days_that_are_none_are_one_line(url: str, days: str) -> None:
+    for done in (
+        call(purge, f"--store={url}", f"--days={days}"),
+        call(keys, "create", "x", f"--store={url}", f"--days={days}"),
+    ):
+        assert done.exit_code == 2
+        assert done.stderr.startswith("error: expected fewer days")
 
 
 def test_a_store_that_is_none_is_one_line() -> None:

@@ -22,6 +22,7 @@ from serving.store.schema import METADATA
         ("sqlite:///:memory:", "with the path of a file"),
         ("sqlite:////proc/no/such/store.sqlite", "expected a folder for"),
         ("postgresql://me:hidden@127.0.0.1:1/db", "127.0.0.1"),
+        ("postgresql://me@127.0.0.1:1/db?password=hidden", "127.0.0.1"),
         ("postgresql+psycopg://me:hidden@127.0.0.1:port/db", "expected the store's URL as"),
     ],
 )

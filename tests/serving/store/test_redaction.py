@@ -24,25 +24,21 @@ MASK = Redaction(mask=True)
         ("from 192.168.0.255 again", "from [ip] again"),
         ("version 1.2.3.400 of it", None),
         ("call +49 30 1234 5678 now", "call [phone] now"),
-        ("call (415) 555-2671 now", None),
+        ("call 415 555 2671 now", "call [phone] now"),
         ("in 1914-1918 and 1939-1945", None),
         ("$1,234,567.89 and 3.14159265358979", None),
         ("a@b and @name", None),
     ],
 )
 def test_what_is_masked(text: str, masked: str | None) -> None:
-    found = MASK.text(text)
-    if masked is None and "(415)" in text:
-        assert "555-2671" not in found or found == text
-    else:
-        assert found == (masked or text)
+    assert MASK.text(text) == (masked or text)
 
 
 @pytest.mark.parametrize("unit", ["1", "1 ", "a@", "a.", "DE89 ", "(1) ", "1.", "-1", "+1 2"])
 def test_a_long_text_takes_no_time(unit: str) -> None:
     began = time.process_time()
     MASK.text(unit * (100_000 // len(unit)))
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 2
 
 
 def test_everything_that_is_kept_is_redacted(

@@ -188,6 +188,14 @@ def test_one_rollout_of_a_model_is_active(store: Store) -> None:
     assert [one.id for one in store.rollouts.list("text")] == [second.id, first.id]
 
 
+def test_figures_that_are_no_numbers_do_not_stop_a_rollout(store: Store) -> None:
+    odd = dataclasses.replace(begin(store), details={"low": float("-inf"), "said": "a\0"})
+    store.rollouts.update(odd, expected_state="loading", event="x", event_details=odd.details)
+    found = store.rollouts.get(odd.id)
+    assert found is not None
+    assert found.details == {"low": None, "said": "a\N{REPLACEMENT CHARACTER}"}
+
+
 def test_two_that_change_a_rollout_do_not_overwrite_each_other(store: Store) -> None:
     read = begin(store)
     changed = dataclasses.replace(read, share=0.25, details={"step": 1})
