@@ -72,8 +72,8 @@ serve: $(READY) ## Serve the last pushed model: playground, JSON API, gRPC
 	$(BIN)/loomline serve text $(ARGS)
 
 .PHONY: bench
-bench: $(BENCH_READY) ## Run a benchmark: NAME=train_text, decode_text, quality_text or run_time
-	@test -f "benchmarks/$(NAME).py" || { echo "error: expected NAME= one of: $$(cd benchmarks && ls *.py | grep -v common | sed 's/\.py//' | tr '\n' ' ')"; exit 2; }
+bench: $(BENCH_READY) ## Run a benchmark: NAME=serve; without a name, the list
+	@test -f "benchmarks/$(NAME).py" || { echo "error: expected NAME= one of: $$(grep -l '^def main' benchmarks/*.py | sed 's|benchmarks/||; s|[.]py||' | tr '\n' ' ')"; exit 2; }
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 .PHONY: lock
