@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
+from serving.commands import HELP
+
 DIFFERS_EXIT_CODE = 3
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--tensorflow",

@@ -34,8 +34,16 @@ def _commands() -> list[str]:
     context = main.make_context("loomline", [], resilient_parsing=True, terminal_width=80)
     lines += ["```text", main.get_help(context), "```", ""]
     for name, command in sorted(main.commands.items()):
-        inner = click.Context(command, context, info_name=name, terminal_width=80)
-        lines += [f"### loomline {name}", "", "```text", command.get_help(inner), "```", ""]
+        lines += _command(f"loomline {name}", command, context)
+    return lines
+
+
+def _command(title: str, command: click.Command, parent: click.Context) -> list[str]:
+    context = click.Context(command, parent, info_name=title.split()[-1], terminal_width=80)
+    lines = [f"### {title}", "", "```text", command.get_help(context), "```", ""]
+    if isinstance(command, click.Group):
+        for name, inner in sorted(command.commands.items()):
+            lines += _command(f"{title} {name}", inner, context)
     return lines
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+# A command keeps the help option that it was first asked with, whoever asked.
+HELP = {"help_option_names": ["-h", "--help"]}
+
 
 class UserError(click.ClickException):
     """Something that the user can mend: one line, and exit code 2."""

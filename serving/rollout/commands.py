@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from serving.commands import UserError
+from serving.commands import HELP, UserError
 from serving.store.commands import STORE as _STORE
 
 _MODEL = click.option("--model", default="text", show_default=True, help="Name of the model.")
@@ -32,7 +32,15 @@ _BASE_PATH = click.option(
     show_default=True,
     help="The model's folder of versions, as the servers see it: a path, or gs://BUCKET/FOLDER.",
 )
+_POLL = click.option(
+    "--poll-seconds",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=5.0,
+    show_default=True,
+    help="Pause between two looks.",
+)
 ROLLED_BACK_EXIT_CODE = 3
+_LARGEST = 2**63 - 1
 
 
 @contextlib.contextmanager
@@ -59,7 +67,7 @@ def _opened(url: str) -> Iterator[Any]:
             store.close()
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def rollout() -> None:
     """Bring a new version to all requests, a share at a time, or back.
 
@@ -85,7 +93,7 @@ def rollout() -> None:
     help="One setting of the comparison; see `loomline rollout settings`. May be given again.",
 )
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Drive it to its end.")
-@click.option("--poll-seconds", default=5.0, show_default=True, help="Pause between two looks.")
+@_POLL
 def start(
     candidate: str,
     model: str,
@@ -117,7 +125,7 @@ def _candidate(text: str) -> tuple[int, str | None]:
     """Its version, and the folder to publish it from."""
     from pathlib import Path
 
-    if text.isascii() and text.isdecimal():
+    if text.isascii() and text.isdecimal() and int(text) <= _LARGEST:
         return int(text), None
     folder = Path(text).resolve()
     if not folder.name.isdecimal() or not (folder / "saved_model.pb").is_file():
@@ -198,7 +206,7 @@ def _active(store: Any, model: str) -> Any:
 @rollout.command()
 @_MODEL
 @_STORE
-@click.option("--poll-seconds", default=5.0, show_default=True, help="Pause between two looks.")
+@_POLL
 def watch(model: str, url: str, poll_seconds: float) -> None:
     """Drive the active rollout to its end; Ctrl-C leaves it as it is."""
     with _opened(url) as store:
@@ -249,14 +257,22 @@ def promote(model: str, url: str, reason: str) -> None:
 @_MODEL
 @_STORE
 @click.option("--reason", default="by hand", show_default=True, help="Kept in the history.")
-def rollback(model: str, url: str, reason: str) -> None:
+@click.option(
+    "--abandon", is_flag=True, help="Close the record only; for servers that are gone for good."
+)
+def rollback(model: str, url: str, reason: str, abandon: bool) -> None:
     """Give all requests back to the stable version, during a rollout or after a promotion."""
+    from serving.rollout import controller
     from serving.rollout.controller import Controller, go_back
 
     with _opened(url) as store:
         found = store.rollouts.active(model)
+        if abandon:
+            controller.abandon(store, _active(store, model), reason)
+            click.echo("abandoned; the servers stay as they are")
+            return
         if found is None:
-            driver = Controller(store, go_back(store, model))
+            driver = Controller(store, go_back(store, model, reason))
         else:
             driver = Controller(store, found)
             if found.state != "rolling_back":

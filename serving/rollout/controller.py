@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from serving import storage
 from serving.rollout.errors import LoadError, RolloutError
 from serving.rollout.judging import Arm, Judgement, compare, described, judge
@@ -29,8 +31,34 @@ CANARY_LABEL = "canary"
 
 
 def settings_of(rollout: Rollout) -> RolloutSettings:
-    """The settings that a rollout began with."""
-    return RolloutSettings(**rollout.settings)
+    """The settings that a rollout began with.
+
+    Raises:
+        RolloutError: another version of Loomline wrote them.
+    """
+    try:
+        return RolloutSettings(**rollout.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RolloutError(
+            f"expected settings of this version of Loomline. Received: {where}, {first['msg']}; "
+            "close the record with: loomline rollout rollback --abandon"
+        ) from None
+
+
+def abandon(store: Store, rollout: Rollout, reason: str) -> None:
+    """Closes the record of a rollout and touches no server; for servers that are gone.
+
+    Raises:
+        StoreError: somebody else changed it, or the database failed.
+    """
+    closed = dataclasses.replace(
+        rollout, state=ROLLED_BACK, share=0.0, details={**rollout.details, "reason": reason}
+    )
+    store.rollouts.update(
+        closed, expected_state=rollout.state, event="abandoned", event_details={"reason": reason}
+    )
 
 
 def servers_of(model: str, settings: RolloutSettings) -> Servers:
@@ -82,7 +110,7 @@ def start(store: Store, model: str, candidate: int, settings: RolloutSettings) -
     return rollout
 
 
-def go_back(store: Store, model: str) -> Rollout:
+def go_back(store: Store, model: str, reason: str = "by hand") -> Rollout:
     """Begins the way back from the newest promotion: the version before serves alone again.
 
     Raises:
@@ -103,8 +131,12 @@ def go_back(store: Store, model: str) -> Rollout:
         state=ROLLING_BACK,
         settings=newest.settings,
     )
-    store.rollouts.add_event(rollout.id, "going back", {"from": newest.candidate_version})
-    return rollout
+    return store.rollouts.update(
+        dataclasses.replace(rollout, details={"reason": reason}),
+        expected_state=ROLLING_BACK,
+        event="going back",
+        event_details={"from": newest.candidate_version, "reason": reason},
+    )
 
 
 def pin(model: str, settings: RolloutSettings) -> int:
@@ -178,10 +210,19 @@ class Controller:
             PROMOTING: self._promote,
             ROLLING_BACK: self._roll_back,
         }
+        self._reread()
         step = steps.get(self.rollout.state)
         if step is None:
             return f"{self.rollout.state}: {self.rollout.details.get('reason', '')}"
         return step()
+
+    def _reread(self) -> bool:
+        """Takes over what somebody else has decided meanwhile; whether there was anything."""
+        found = self._store.rollouts.get(self.rollout.id)
+        if found is None or found.updated == self.rollout.updated:
+            return False
+        self.rollout = found
+        return True
 
     def drive(self, poll_seconds: float) -> Iterator[str]:
         """Advances until the rollout is over; yields what each step says.
@@ -204,7 +245,7 @@ class Controller:
         self._leave(ROLLING_BACK, reason)
 
     def _leave(self, state: str, reason: str) -> None:
-        if self.rollout.state not in (PUBLISHING, LOADING, CANARY):
+        if self.over or self.rollout.state == state:
             raise RolloutError(f"expected a rollout under way. Received: {self.rollout.state}")
         if state == PROMOTING and self.rollout.state != CANARY:
             raise RolloutError(
@@ -230,8 +271,11 @@ class Controller:
         )
 
     def _publish(self) -> str:
-        source = self.settings.source
+        source, stable = self.settings.source, self.rollout.stable_version
         assert source is not None
+        if stable is not None:
+            # A server that follows the latest version would take the candidate for all requests.
+            self._servers.serve([stable], {STABLE_LABEL: stable})
         try:
             where = storage.publish(
                 Path(source), self.settings.base_path, self.rollout.candidate_version
@@ -247,6 +291,11 @@ class Controller:
             self._servers.serve([candidate], {STABLE_LABEL: candidate})
             self._move(PROMOTED, "the first version of this model", share=0.0)
             return f"version {candidate} serves; there was none to compare it with"
+        # From now on gateways ask for the label, not for the latest version.
+        self._servers.serve([stable], {STABLE_LABEL: stable})
+        self._sleep(self.settings.settle_seconds)
+        if self._reread():
+            return f"somebody decided meanwhile: {self.rollout.state}"
         try:
             self._servers.serve(
                 [stable, candidate], {STABLE_LABEL: stable, CANARY_LABEL: candidate}
@@ -314,7 +363,7 @@ class Controller:
         reason = self.rollout.details.get("reason", "")
         if self.rollout.share:
             self._move(PROMOTING, reason, share=0.0)
-        self._sleep(self.settings.settle_seconds)
+        self._sleep(self.settings.settle_seconds + self.settings.drain_seconds)
         # Without a rollout requests go to the latest version: an older candidate must be alone.
         keep = self.settings.keep_previous and stable < candidate
         kept = [stable, candidate] if keep else [candidate]
@@ -328,12 +377,12 @@ class Controller:
         if stable is not None:
             # The share is 0 already; requests under way and gateways that have not noticed yet
             # still find the label.
-            if self._servers.available() > {stable}:
+            if self._servers.anywhere() > {stable}:
                 self._servers.serve(
                     [stable, self.rollout.candidate_version],
                     {STABLE_LABEL: stable, CANARY_LABEL: stable},
                 )
-                self._sleep(self.settings.settle_seconds)
+                self._sleep(self.settings.settle_seconds + self.settings.drain_seconds)
             self._servers.serve([stable], {STABLE_LABEL: stable})
         self._move(ROLLED_BACK, reason, share=0.0)
         return f"version {stable} serves alone: {reason}"

@@ -46,11 +46,10 @@ class Arm:
             else:
                 arm.errors += 1
         arm.latencies.sort()
-        for one in feedback:
-            quality = _quality(one)
-            if quality is not None:
-                arm.judged += 1
-                arm.bad += not quality
+        # One answer counts once: the last word on it does.
+        qualities = {one.request_id: _quality(one) for one in feedback if _judges(one)}
+        known = [quality for quality in qualities.values() if quality is not None]
+        arm.judged, arm.bad = len(known), known.count(False)
         return arm
 
     def quantile(self, share: float) -> float | None:
@@ -58,6 +57,10 @@ class Arm:
         if not self.latencies:
             return None
         return self.latencies[min(int(share * len(self.latencies)), len(self.latencies) - 1)]
+
+
+def _judges(feedback: Feedback) -> bool:
+    return feedback.kind in ("thumbs", "rating")
 
 
 def _quality(feedback: Feedback) -> bool | None:
@@ -204,8 +207,10 @@ def judge(
         missing = f"at least {settings.min_samples} requests" if not enough else ", ".join(waiting)
         return Judgement("wait", f"waiting for {missing}")
     spent = f"{candidate.requests} requests in {hours:.1f} h did not show that it is no worse"
-    action = settings.undecided
-    return Judgement(action, f"{spent}; undecided means {action}")
+    choice = settings.undecided
+    # Nobody is promoted without the last step.
+    early = choice == "promote" and not last_step
+    return Judgement("advance" if early else choice, f"{spent}; undecided means {choice}")
 
 
 def described(one: Comparison) -> str:

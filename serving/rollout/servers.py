@@ -82,16 +82,33 @@ class Servers:
             raise RolloutError(str(error)) from None
 
     def available(self) -> set[int]:
-        """The versions that every server serves.
+        """The versions that the servers serve, all of them the same; none where all are empty.
+
+        Raises:
+            RolloutError: a server cannot be reached, is still loading, or serves others.
+        """
+        found: dict[str, set[int]] = {}
+        for address in self._addresses:
+            states = self._states(address)
+            found[address] = {entry.version for entry in states if _available(entry)}
+            if not found[address] and any(entry.error_code == "OK" for entry in states):
+                raise RolloutError(
+                    f"expected {address} to serve a version, or to know none. "
+                    f"Received: {', '.join(map(_described, states))}; try again"
+                )
+        if len({frozenset(versions) for versions in found.values()}) > 1:
+            seen = ", ".join(f"{address} {sorted(each)}" for address, each in found.items())
+            raise RolloutError(f"expected servers that serve the same versions. Received: {seen}")
+        return next(iter(found.values()), set())
+
+    def anywhere(self) -> set[int]:
+        """The versions that any server serves.
 
         Raises:
             RolloutError: a server cannot be reached.
         """
-        served = [
-            {entry.version for entry in self._states(address) if _available(entry)}
-            for address in self._addresses
-        ]
-        return set.intersection(*served) if served else set()
+        states = [entry for address in self._addresses for entry in self._states(address)]
+        return {entry.version for entry in states if _available(entry)}
 
     def _states(self, address: str) -> list[VersionStatus]:
         try:
@@ -178,7 +195,7 @@ def _write(path: Path, config: ModelConfig) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
-    except (OSError, text_format.ParseError) as error:
+    except (OSError, ValueError, text_format.ParseError) as error:
         reason = " ".join(str(error).split())
         raise RolloutError(f"expected a model config file at {path}. Received: {reason}") from None
 

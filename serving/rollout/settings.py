@@ -12,7 +12,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class RolloutSettings(BaseModel):
     """Settings; they are stored with the rollout, so that a killed one goes on as it began."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     servers: tuple[str, ...] = Field((), description="HOST:PORT of every model server.")
     base_path: str = Field(description="The model's folder of versions, as the servers see it.")
@@ -52,8 +52,11 @@ class RolloutSettings(BaseModel):
         True, description="Keep the version before loaded, so that going back takes no time."
     )
     load_seconds: float = Field(300, gt=0, description="Time for a version to load and warm.")
+    drain_seconds: float = Field(
+        30, ge=0, description="Time for streamed texts to end before their version is unloaded."
+    )
     settle_seconds: float = Field(
-        3, ge=0, description="Time for gateways to notice a change before a version is unloaded."
+        3, ge=0, description="Time for gateways to notice a rollout or a change of its share."
     )
 
     @field_validator("steps")

@@ -88,25 +88,27 @@ def publish(source: Path, base: str, version: int) -> str:
             return location
         # What an upload that was cut short left behind, and this model does not have.
         for name in there.keys() - files.keys():
-            there[name].delete(timeout=_TIMEOUT, retry=_retry())
-        rest = [name for name in files if name != MARKER]
-        for name in rest:
-            if name not in there or there[name].crc32c != _crc32c(files[name]):
-                _upload(bucket, folder + name, files[name], None)
-        # Of two that publish at once, one sees the other's marker here and fails.
-        _upload(bucket, folder + MARKER, files[MARKER], 0)
-        stored = {blob.name[len(folder) :]: blob for blob in _blobs(bucket, folder)}
-        wrong = [name for name in rest if stored[name].crc32c != _crc32c(files[name])]
-        if wrong:
-            stored[MARKER].delete(timeout=_TIMEOUT, retry=_retry())
-            raise StorageError(
-                f"somebody else published to {location} at the same time; {wrong[0]} is theirs. "
-                "Publish again"
+            there[name].delete(
+                timeout=_TIMEOUT, retry=_retry(), if_generation_match=there[name].generation
             )
+        for name, path in files.items():
+            known = there.get(name)
+            # Every file is written only over what was listed, the one that makes it a version
+            # last: of two that publish at once, one finds another generation and stops.
+            if name != MARKER and (known is None or known.crc32c != _crc32c(path)):
+                _upload(bucket, folder + name, path, known.generation if known else 0)
+        stored = {blob.name[len(folder) :]: blob.crc32c for blob in _blobs(bucket, folder)}
+        for name, path in files.items():
+            if name != MARKER and stored.get(name) != _crc32c(path):
+                raise StorageError(
+                    f"somebody else publishes to {location} at the same time; {name} is theirs. "
+                    "Publish again"
+                )
+        _upload(bucket, folder + MARKER, files[MARKER], 0)
     return location
 
 
-def _upload(bucket: str, name: str, path: Path, generation: int | None) -> None:
+def _upload(bucket: str, name: str, path: Path, generation: int) -> None:
     blob = _client().bucket(bucket).blob(name)
     blob.upload_from_filename(
         str(path),
@@ -173,6 +175,7 @@ def _errors(where: str) -> Iterator[None]:
         Unauthorized,
     )
     from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption
     from requests.exceptions import RequestException
 
     try:
@@ -189,6 +192,6 @@ def _errors(where: str) -> Iterator[None]:
     except GoogleAuthError as error:
         reason = " ".join(str(error).split())
         raise StorageError(f"no credentials for {where}: {reason}") from None
-    except (GoogleAPIError, RequestException, OSError) as error:
+    except (GoogleAPIError, RequestException, DataCorruption, OSError) as error:
         reason = " ".join(str(error).split())
         raise StorageError(f"could not reach {where}: {reason}") from None

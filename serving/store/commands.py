@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from serving.commands import UserError
+from serving.commands import HELP, UserError
 
 STORE = click.option(
     "--store",
@@ -35,7 +35,7 @@ def opened(url: str) -> Iterator[Any]:
         raise UserError(str(error)) from None
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def keys() -> None:
     """Make, list and revoke API keys of the gateway.
 
@@ -109,7 +109,7 @@ def revoke(key_id: str, url: str) -> None:
     click.echo(f"revoked {key_id}")
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @STORE
 @click.option(
     "--days", type=click.FloatRange(min=0), required=True, help="Keep what is younger than this."

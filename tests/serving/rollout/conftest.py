@@ -34,6 +34,7 @@ class World:
             "steps": (0.2, 0.5),
             "min_samples": 5,
             "settle_seconds": 0.0,
+            "drain_seconds": 0.0,
             "load_seconds": 60,
         }
         return RolloutSettings(**{**values, **changed})

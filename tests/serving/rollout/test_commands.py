@@ -91,7 +91,12 @@ def flags(world: Any) -> list[str]:
 
 QUICK = ["--poll-seconds=0.2", "--set=steps=[0.5]", "--set=min_samples=20"]
 # Latencies of a test machine say nothing: the candidate's requests and errors decide here.
-QUICK += ["--set=latency_factor=1000000", "--set=error_tolerance=0.3", "--set=settle_seconds=1"]
+QUICK += [
+    "--set=latency_factor=1000000",
+    "--set=error_tolerance=0.3",
+    "--set=settle_seconds=1",
+    "--set=drain_seconds=0",
+]
 
 
 def test_a_good_candidate_is_promoted_under_traffic_without_a_failed_request(

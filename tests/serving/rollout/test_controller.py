@@ -142,9 +142,8 @@ def test_two_that_drive_one_rollout_do_not_undo_each_other(world: Any) -> None:
     begun = controller.start(world.store, "text", 2, world.settings())
     one, other = Controller(world.store, begun), Controller(world.store, begun)
     one.advance()
-    with pytest.raises(StoreError, match="somebody else changed it"):
-        other.advance()
-    assert world.store.rollouts.active("text") == one.rollout
+    assert "waiting" in other.advance()  # it takes over what the first has done
+    assert world.store.rollouts.active("text") == one.rollout == other.rollout
 
 
 DRIVE = """
@@ -218,3 +217,35 @@ def test_a_config_file_holds_the_rollout_and_other_models_keep_their_place(
     list(driver.drive(0))
     with Client(server.address) as client:
         assert client.generate("x")[0].version == 1
+
+
+def test_an_unpinned_server_does_not_take_the_candidate_by_itself(
+    tmp_path: Path, saved_models: dict[str, Path], publish: Any, start_server: Any, world: Any
+) -> None:
+    from serving.client import Client
+
+    base_path = tmp_path / "unpinned" / "text"
+    publish(saved_models["first"], base_path, 1)
+    server = start_server(base_path)
+    with Client(server.address) as client:
+        client.wait_until_available(90)
+        folder = world.candidate("second", 2)
+        settings = world.settings(
+            servers=(server.address,), base_path=str(base_path), source=str(folder)
+        )
+        driver = Controller(world.store, controller.start(world.store, "text", 2, settings))
+        driver.advance()
+        time.sleep(1)  # ten looks of the server at its folder
+        assert client.generate("x")[0].version == 1
+        driver.roll_back("enough")
+        list(driver.drive(0))
+    server.stop()
+
+
+def test_a_rollout_can_be_given_up_without_its_servers(world: Any) -> None:
+    storage.publish(world.candidate("second", 2), str(world.base_path), 2)
+    begun = controller.start(world.store, "text", 2, world.settings())
+    controller.abandon(world.store, begun, "the servers are gone")
+    assert world.store.rollouts.active("text") is None
+    assert world.store.rollouts.list()[0].details == {"reason": "the servers are gone"}
+    assert world.served() == FIRST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,3 +78,21 @@ def test_a_whole_version_is_loaded(saved_models: dict[str, Path]) -> None:
     model, replayed = load(saved_models["first"], warmup_iterations=1)
     assert replayed == 1
     assert "generate" in model.signature_defs
+
+
+def test_other_threads_get_the_interpreter_more_often_meanwhile(
+    saved_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serving.server import predict
+
+    usual, seen = sys.getswitchinterval(), []
+    genuine = predict.LoadedModel
+
+    def observed(path: Path) -> predict.LoadedModel:
+        seen.append(sys.getswitchinterval())
+        return genuine(path)
+
+    monkeypatch.setattr(predict, "LoadedModel", observed)
+    load(saved_models["first"], warmup_iterations=1)
+    assert seen[0] < usual / 2
+    assert sys.getswitchinterval() == usual
