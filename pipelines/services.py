@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -14,12 +18,22 @@ from components.errors import ServingError
 from pipelines.processes import end_with_parent
 
 GRACE_SECONDS = 30
+ANNOUNCE_SECONDS = 180.0
+_LAST_LINES, _LAST_CHARACTERS = 3, 600
 
 
 def _detached() -> None:
     """Ctrl-C reaches the parent alone, which stops its services in order; they die with it."""
     os.setpgrp()
     end_with_parent()
+
+
+def _ending(code: int | None) -> str:
+    """An exit status in words."""
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"exit code {code}"
 
 
 class Service:
@@ -45,24 +59,66 @@ class Service:
                 text=True,
                 preexec_fn=_detached,
             )
+        self._printed: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, name=f"{module} output", daemon=True)
+        self._reader.start()
 
-    def announced(self, prefix: str) -> str:
-        """What follows `prefix` on the line that it prints once it listens.
-
-        Raises:
-            ServingError: it ended before that; the message is its own where it gave one.
-        """
+    def _read(self) -> None:
+        """Reads what it prints as it comes, so that it never waits for somebody to read."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            self._printed.put(line)
+        self._printed.put(None)
+
+    def announced(self, prefix: str, seconds: float = ANNOUNCE_SECONDS) -> str:
+        """What follows `prefix` on the line that it prints once it listens.
+
+        Args:
+            prefix: of the line.
+            seconds: to wait for it.
+
+        Raises:
+            ServingError: it ended before that, with its own message where it gave one, or the
+                time is over.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._printed.get(timeout=max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                raise ServingError(
+                    f"expected {self.name} to listen within {seconds:g} s. Received: no line "
+                    f"{prefix.strip()!r}; {self._log_lines()}"
+                ) from None
+            if line is None:
+                self._printed.put(None)
+                raise ServingError(self.last_words())
             if line.startswith(prefix):
                 return line.removeprefix(prefix).strip()
-        raise ServingError(self.last_words())
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process is over."""
+        return self._process.poll() is not None
 
     def last_words(self) -> str:
-        """Its last error line, or where to read what it said."""
+        """Its last error line; without one how it ended, what it wrote last, and where to read on.
+
+        It waits a moment for its end, which its closed output announces.
+        """
         lines = self._log.read_text("utf-8", "replace").splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return errors[-1] if errors else f"{self.name} ended; its output is in {self._log}"
+        if errors:
+            return errors[-1]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        return f"{self.name} ended with {_ending(self._process.poll())}; {self._log_lines()}"
+
+    def _log_lines(self) -> str:
+        lines = self._log.read_text("utf-8", "replace").splitlines()
+        last = " | ".join([" ".join(line.split()) for line in lines if line.strip()][-_LAST_LINES:])
+        said = f"its last lines: {last[-_LAST_CHARACTERS:]}; " if last else "it wrote nothing; "
+        return f"{said}its output is in {self._log}"
 
     def when_ended(self, action: Callable[[], None]) -> None:
         """Does this in a thread once the process has ended, however it did."""
@@ -81,6 +137,8 @@ class Service:
                 self._process.wait(timeout=GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+            # Closing the output while it is being read would fail.
+            self._reader.join(GRACE_SECONDS)
 
     def __enter__(self) -> Self:
         return self

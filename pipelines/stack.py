@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from components.errors import ServingError
 from pipelines.services import EmbeddedServer, Service
 
 READY_SECONDS = 180.0
+_LOOK_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +84,7 @@ def serving(
             front = parts.enter_context(Service("serving.gateway", flags, logs / "gateway.log"))
             front.when_ended(lambda: stop.ended(front))
             gateway = front.announced("Gateway on ")
-        _wait_for_model(grpc, model_name)
+        _wait_for_model(grpc, model_name, stop)
         yield Addresses(grpc, rest, gateway), stop
 
 
@@ -108,15 +110,39 @@ class Stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._event.set())
         self._event.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Returns while all parts live.
+
+        Raises:
+            ServingError: a part ended by itself.
+        """
         if self._culprit is not None:
             raise ServingError(self._culprit.last_words())
 
 
-def _wait_for_model(address: str, model_name: str) -> None:
-    from serving.client import Client, ClientError
+def _wait_for_model(address: str, model_name: str, stop: Stop) -> None:
+    """Waits until the model answers, as long as the parts live.
 
-    try:
-        with Client(address, model=model_name) as client:
-            client.wait_until_available(READY_SECONDS)
-    except ClientError as error:
-        raise ServingError(str(error)) from None
+    Raises:
+        ServingError: it does not within `READY_SECONDS`, cannot, or a part ended.
+    """
+    from serving.client import Client, ClientError, DeadlineError, UnavailableError
+
+    deadline = time.monotonic() + READY_SECONDS
+    with Client(address, model=model_name) as client:
+        while True:
+            try:
+                client.wait_until_available(_LOOK_SECONDS)
+                return
+            except (DeadlineError, UnavailableError) as error:
+                stop.check()
+                if time.monotonic() >= deadline:
+                    seen = error.message.partition("Received: ")[2] or error.message
+                    raise ServingError(
+                        f"expected model {model_name} to be available within "
+                        f"{READY_SECONDS:g} s. Received: {seen}"
+                    ) from None
+            except ClientError as error:
+                raise ServingError(str(error)) from None

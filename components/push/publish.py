@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,29 +23,61 @@ from components.errors import PublishError
 _LOCK = ".lock"
 _TEMPORARY = ".push-"
 _FLUSH_MODE = os.O_RDONLY
+LOCK_SECONDS = 600.0
+_LOCK_POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def exclusive(base_path: Path, model_name: str) -> Iterator[Path]:
+def exclusive(base_path: Path, model_name: str, seconds: float = LOCK_SECONDS) -> Iterator[Path]:
     """Holds the model's folder for one push at a time; others wait.
 
     The lock belongs to the open file, so a killed process cannot leave it behind. Whatever
     temporary folder is found under it is therefore the rest of a killed push, and is removed.
 
+    Args:
+        base_path: holds a folder for every model.
+        model_name: of the model.
+        seconds: to wait for another push.
+
     Yields:
         The folder of the model's versions, created where it was missing.
 
     Raises:
-        PublishError: the folder cannot be created, locked or written.
+        PublishError: the folder cannot be created, locked in time, or written.
     """
     folder = base_path / model_name
     with _one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / _LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock.fileno(), folder, seconds)
             for leftover in folder.glob(f"{_TEMPORARY}*"):
                 shutil.rmtree(leftover)
             yield folder
+
+
+def _lock(descriptor: int, folder: Path, seconds: float) -> None:
+    """Waits for the lock, and says so once.
+
+    Raises:
+        PublishError: another push holds it for too long.
+    """
+    deadline = time.monotonic() + seconds
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise PublishError(
+                    f"expected no other push to {folder} for {seconds:g} s. Received: one that "
+                    f"holds {folder / _LOCK}; nothing was published. Wait for it, or end it"
+                ) from None
+            if not told:
+                print(f"progress: waiting for another push to {folder}", flush=True)
+                told = True
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
 
 
 def publish(folder: Path, fill: Callable[[Path], None]) -> Published:

@@ -32,6 +32,21 @@ _BASE_PATH = click.option(
     show_default=True,
     help="The model's folder of versions, as the servers see it: a path, or gs://BUCKET/FOLDER.",
 )
+_MOVED = click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    help="HOST:PORT of a model server, where those that the rollout began with have moved; name "
+    "every one.",
+)
+_PATIENCE = click.option(
+    "--patience-seconds",
+    "patience",
+    type=click.FloatRange(min=0, max=86_400),
+    default=300.0,
+    show_default=True,
+    help="Go on trying for so long while the database fails.",
+)
 _POLL = click.option(
     "--poll-seconds",
     type=click.FloatRange(min=0.1, max=3600),
@@ -94,6 +109,7 @@ def rollout() -> None:
 )
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Drive it to its end.")
 @_POLL
+@_PATIENCE
 def start(
     candidate: str,
     model: str,
@@ -104,6 +120,7 @@ def start(
     overrides: tuple[str, ...],
     watch: bool,
     poll_seconds: float,
+    patience: float,
 ) -> None:
     """Begin to roll out CANDIDATE: a version in the base path, or a version's folder to publish.
 
@@ -117,8 +134,28 @@ def start(
         begun = controller.start(store, model, version, settings)
         stable = begun.stable_version
         click.echo(f"rollout {begun.id}: version {version} of {model} beside version {stable}")
+        _tell_spread(store, begun)
         if watch:
-            _drive(store, begun, poll_seconds)
+            _drive(controller.Controller(store, begun), poll_seconds, patience)
+
+
+def _tell_spread(store: Any, begun: Any) -> None:
+    """Says so where few keys hold all traffic: some of them may see the candidate too often."""
+    from serving.rollout import controller
+
+    keys, spread = controller.usable_keys(store), begun.settings["spread"]
+    share = min(begun.settings["steps"])
+    if keys and spread == "request":
+        click.echo(
+            f"  {share:.0%} of {keys} API keys may be none: requests are spread one by one, and "
+            "those with an X-Session-ID by session (spread=key keeps keys together)"
+        )
+    elif keys and spread == "key":
+        missed = (1 - share) ** keys
+        click.echo(
+            f"  API keys keep their version: of {keys}, about {keys * share:.1f} see the candidate "
+            f"first; with a probability of {missed:.0%} none does (spread=request spreads all)"
+        )
 
 
 def _candidate(text: str) -> tuple[int, str | None]:
@@ -173,14 +210,13 @@ def _settings(
         raise UserError(f"{where}: {first['msg']}. Settings: {known}") from None
 
 
-def _drive(store: Any, begun: Any, poll_seconds: float) -> None:
+def _drive(driver: Any, poll_seconds: float, patience: float) -> None:
     """Advances a rollout to its end, a line for all that changes, and sums it up."""
-    from serving.rollout.controller import PROMOTED, Controller
+    from serving.rollout.controller import PROMOTED
 
-    driver = Controller(store, begun)
     said = ""
     try:
-        for line in driver.drive(poll_seconds):
+        for line in driver.drive(poll_seconds, patience):
             if line != said:
                 click.echo(f"  {line}")
                 said = line
@@ -206,11 +242,18 @@ def _active(store: Any, model: str) -> Any:
 @rollout.command()
 @_MODEL
 @_STORE
+@_MOVED
 @_POLL
-def watch(model: str, url: str, poll_seconds: float) -> None:
+@_PATIENCE
+def watch(
+    model: str, url: str, servers: tuple[str, ...], poll_seconds: float, patience: float
+) -> None:
     """Drive the active rollout to its end; Ctrl-C leaves it as it is."""
+    from serving.rollout.controller import Controller
+
     with _opened(url) as store:
-        _drive(store, _active(store, model), poll_seconds)
+        driver = Controller(store, _active(store, model), servers=servers)
+        _drive(driver, poll_seconds, patience)
 
 
 @rollout.command()
@@ -242,25 +285,31 @@ def status(model: str, url: str) -> None:
 @rollout.command()
 @_MODEL
 @_STORE
+@_MOVED
+@_PATIENCE
 @click.option("--reason", default="by hand", show_default=True, help="Kept in the history.")
-def promote(model: str, url: str, reason: str) -> None:
+def promote(model: str, url: str, servers: tuple[str, ...], patience: float, reason: str) -> None:
     """Make the candidate the stable version now."""
     from serving.rollout.controller import Controller
 
     with _opened(url) as store:
-        driver = Controller(store, _active(store, model))
+        driver = Controller(store, _active(store, model), servers=servers)
         driver.promote(reason)
-        _drive(store, driver.rollout, 1.0)
+        _drive(driver, 1.0, patience)
 
 
 @rollout.command()
 @_MODEL
 @_STORE
+@_MOVED
+@_PATIENCE
 @click.option("--reason", default="by hand", show_default=True, help="Kept in the history.")
 @click.option(
     "--abandon", is_flag=True, help="Close the record only; for servers that are gone for good."
 )
-def rollback(model: str, url: str, reason: str, abandon: bool) -> None:
+def rollback(
+    model: str, url: str, servers: tuple[str, ...], patience: float, reason: str, abandon: bool
+) -> None:
     """Give all requests back to the stable version, during a rollout or after a promotion."""
     from serving.rollout import controller
     from serving.rollout.controller import Controller, go_back
@@ -272,12 +321,12 @@ def rollback(model: str, url: str, reason: str, abandon: bool) -> None:
             click.echo("abandoned; the servers stay as they are")
             return
         if found is None:
-            driver = Controller(store, go_back(store, model, reason))
+            driver = Controller(store, go_back(store, model, reason), servers=servers)
         else:
-            driver = Controller(store, found)
+            driver = Controller(store, found, servers=servers)
             if found.state != "rolling_back":
                 driver.roll_back(reason)
-        for line in driver.drive(1.0):
+        for line in driver.drive(1.0, patience):
             click.echo(f"  {line}")
         click.echo(f"rolled back to version {driver.rollout.stable_version}")
 

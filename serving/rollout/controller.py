@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from serving.rollout.errors import LoadError, RolloutError
 from serving.rollout.judging import Arm, Judgement, compare, described, judge
 from serving.rollout.servers import Servers
 from serving.rollout.settings import RolloutSettings
-from serving.store import Rollout, Store
+from serving.rollout.tally import Side, Tally
+from serving.store import Rollout, Store, StoreError
+from serving.store.errors import ConflictError
 
 PUBLISHING = "publishing"
 LOADING = "loading"
@@ -28,6 +30,10 @@ ROLLED_BACK = "rolled_back"
 
 STABLE_LABEL = "stable"
 CANARY_LABEL = "canary"
+
+# So many keys are expected in the smallest share before keys may decide who is in it.
+_KEYS_IN_SHARE = 5
+_FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
 
 
 def settings_of(rollout: Rollout) -> RolloutSettings:
@@ -98,6 +104,8 @@ def start(store: Store, model: str, candidate: int, settings: RolloutSettings) -
             f"expected version {candidate} in {settings.base_path}. Received: no such version; "
             "name the folder to publish it from"
         )
+    if settings.spread == "auto":
+        settings = settings.model_copy(update={"spread": _spread(store, settings)})
     rollout = store.rollouts.create(
         model,
         stable_version=stable,
@@ -108,6 +116,22 @@ def start(store: Store, model: str, candidate: int, settings: RolloutSettings) -
     details = {"candidate": candidate, "stable": stable}
     store.rollouts.add_event(rollout.id, "started", details)
     return rollout
+
+
+def usable_keys(store: Store) -> int:
+    """The number of API keys that gateways take.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    now = datetime.now(UTC)
+    return sum(key.problem(now) is None for key in store.keys.list())
+
+
+def _spread(store: Store, settings: RolloutSettings) -> str:
+    """By request where so few keys hold all traffic that a share of them may be nobody."""
+    keys = usable_keys(store)
+    return "request" if keys * min(settings.steps) < _KEYS_IN_SHARE else "key"
 
 
 def go_back(store: Store, model: str, reason: str = "by hand") -> Rollout:
@@ -173,6 +197,7 @@ class Controller:
         store: Store,
         rollout: Rollout,
         *,
+        servers: Sequence[str] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -181,11 +206,15 @@ class Controller:
         Args:
             store: that holds the rollout and the records of requests.
             rollout: as read from the store.
+            servers: HOST:PORT of every server, where those of the rollout's start have moved.
             clock: the time in UTC.
             sleep: waits for gateways to notice a change.
         """
         self.rollout = rollout
         self.settings = settings_of(rollout)
+        if servers:
+            self.settings = self.settings.model_copy(update={"servers": tuple(servers)})
+        self._tallies: dict[str, Tally] = {}
         self._store = store
         self._servers = servers_of(rollout.model, self.settings)
         self._clock = clock
@@ -224,15 +253,39 @@ class Controller:
         self.rollout = found
         return True
 
-    def drive(self, poll_seconds: float) -> Iterator[str]:
+    def drive(self, poll_seconds: float, patience_seconds: float = 0.0) -> Iterator[str]:
         """Advances until the rollout is over; yields what each step says.
+
+        Args:
+            poll_seconds: pause between two looks.
+            patience_seconds: that the database may fail in a row; until then the step is tried
+                again, after pauses that grow.
 
         Raises:
             RolloutError, StoreError: as `advance`; the rollout stays as it is.
         """
+        failing: float | None = None
+        pause = _FIRST_PAUSE
         while not self.over:
             before = (self.rollout.state, self.rollout.share)
-            yield self.advance()
+            try:
+                line = self.advance()
+            except ConflictError as error:
+                # Its next look takes over what the other one did.
+                line = str(error)
+            except StoreError as error:
+                now = time.monotonic()
+                failing = now if failing is None else failing
+                left = patience_seconds - (now - failing)
+                if left <= 0:
+                    raise _gave_up(error, patience_seconds) from None
+                pause = min(pause, left)
+                yield f"trying again in {pause:.0f} s, for {left:.0f} s yet: {error}"
+                self._sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+                continue
+            failing, pause = None, _FIRST_PAUSE
+            yield line
             if (self.rollout.state, self.rollout.share) == before:
                 self._sleep(poll_seconds)
 
@@ -311,26 +364,41 @@ class Controller:
         details = {"step": index, "step_started": self._clock().isoformat()}
         self._move(CANARY, reason, share=share, details=details)
 
-    def arms(self) -> tuple[Arm, Arm]:
-        """What both versions did in the step under way, so far."""
-        started = datetime.fromisoformat(self.rollout.details["step_started"])
-        return (
-            self._arm(self.rollout.stable_version, STABLE_LABEL, started),
-            self._arm(self.rollout.candidate_version, CANARY_LABEL, started),
-        )
+    def arms(self, whole: bool = False) -> tuple[Arm, Arm]:
+        """What both versions did in the step under way, so far.
 
-    def _arm(self, version: int | None, arm: str, started: datetime) -> Arm:
-        model = self.rollout.model
+        Args:
+            whole: read everything anew, also what was recorded unusually late; otherwise what is
+                new since the last call.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        stable, candidate = self.rollout.stable_version, self.rollout.candidate_version
+        if whole:
+            self._tallies.clear()
+        return self._arm(stable, STABLE_LABEL), self._arm(candidate, CANARY_LABEL)
+
+    def _arm(self, version: int | None, arm: str) -> Arm:
         if version is None:
             return Arm()
-        outcomes = list(self._store.requests.outcomes(model, started, arm=arm))
-        asked = {outcome.id for outcome in outcomes}
-        feedback = self._store.feedback.of_version(model, version, started)
-        return Arm.of(outcomes, [one for one in feedback if one.request_id in asked])
+        started = datetime.fromisoformat(self.rollout.details["step_started"])
+        side = Side(self.rollout.model, version, arm, started)
+        tally = self._tallies.get(arm)
+        if tally is None or tally.side != side:
+            tally = self._tallies[arm] = Tally(self._store, side)
+        return tally.look()
 
-    def judgement(self) -> tuple[Judgement, list[str]]:
-        """What to do about the step under way, and the comparisons behind it in words."""
-        stable, candidate = self.arms()
+    def judgement(self, whole: bool = False) -> tuple[Judgement, list[str]]:
+        """What to do about the step under way, and the comparisons behind it in words.
+
+        Args:
+            whole: as in `arms`.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        stable, candidate = self.arms(whole)
         index = self.rollout.details["step"]
         started = datetime.fromisoformat(self.rollout.details["step_started"])
         hours = (self._clock() - started).total_seconds() / 3600
@@ -342,6 +410,9 @@ class Controller:
 
     def _watch(self) -> str:
         found, lines = self.judgement()
+        if found.action not in ("wait", "hold"):
+            # What is decided is decided on everything that is known.
+            found, lines = self.judgement(whole=True)
         index = self.rollout.details["step"]
         if found.action == "advance":
             self._begin_step(index + 1, found.reason)
@@ -386,3 +457,12 @@ class Controller:
             self._servers.serve([stable], {STABLE_LABEL: stable})
         self._move(ROLLED_BACK, reason, share=0.0)
         return f"version {stable} serves alone: {reason}"
+
+
+def _gave_up(error: StoreError, seconds: float) -> StoreError:
+    if not seconds:
+        return error
+    return StoreError(
+        f"expected the database to answer again within {seconds:g} s. Received: {error}; the "
+        "rollout stays as it is, go on with: loomline rollout watch"
+    )

@@ -38,19 +38,27 @@ class Arm:
         """Sums up what the store holds of a version."""
         arm = cls()
         for outcome in outcomes:
-            if outcome.code in _CALLERS_OWN:
-                continue
-            arm.requests += 1
-            if outcome.status == "ok":
-                arm.latencies.append(outcome.latency_ms)
-            else:
-                arm.errors += 1
+            arm.add(outcome)
         arm.latencies.sort()
         # One answer counts once: the last word on it does.
-        qualities = {one.request_id: _quality(one) for one in feedback if _judges(one)}
-        known = [quality for quality in qualities.values() if quality is not None]
-        arm.judged, arm.bad = len(known), known.count(False)
+        qualities = {one.request_id: quality(one) for one in feedback if _judges(one)}
+        arm.judge(qualities.values())
         return arm
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts one request; `latencies` must be sorted again after the last one."""
+        if outcome.code in _CALLERS_OWN:
+            return
+        self.requests += 1
+        if outcome.status == "ok":
+            self.latencies.append(outcome.latency_ms)
+        else:
+            self.errors += 1
+
+    def judge(self, qualities: Iterable[bool | None]) -> None:
+        """Takes over what people said of answers, one word on each: good, bad, or neither."""
+        known = [one for one in qualities if one is not None]
+        self.judged, self.bad = len(known), known.count(False)
 
     def quantile(self, share: float) -> float | None:
         """The latency that a share of the requests stayed below, in milliseconds."""
@@ -63,7 +71,8 @@ def _judges(feedback: Feedback) -> bool:
     return feedback.kind in ("thumbs", "rating")
 
 
-def _quality(feedback: Feedback) -> bool | None:
+def quality(feedback: Feedback) -> bool | None:
+    """Whether feedback calls an answer good or bad; None for neither."""
     if feedback.value is None:
         return None
     if feedback.kind == "thumbs":

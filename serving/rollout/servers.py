@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from google.protobuf import text_format
 
 from serving.client import Client, ClientError, ModelNotFoundError, VersionStatus
 from serving.client.admin import ModelConfig, reload
-from serving.client.messages import ModelServerConfig
+from serving.rollout import config_file
 from serving.rollout.errors import LoadError, RolloutError
 
 _POLL_SECONDS = 0.2
+# A failed load takes longer than this from its start to its end.
+_LOOK_SECONDS = 0.02
+_FIRST_PAUSE_SECONDS = 1.0
+_FORGET_SECONDS = 60.0
 
 
 class Servers:
@@ -61,11 +61,54 @@ class Servers:
         for address in self._addresses:
             loaded = {entry.version for entry in self._states(address) if _available(entry)}
             if not set(versions) <= loaded:
-                self._apply(address, sorted(loaded | set(versions)), self._kept(labels, loaded))
-                self._wait(address, versions)
+                self._load(address, set(versions), loaded, self._kept(labels, loaded))
         for address in self._addresses:
             self._apply(address, versions, labels)
             self._wait(address, versions, labels)
+
+    def _load(
+        self, address: str, versions: set[int], loaded: set[int], labels: Mapping[str, int]
+    ) -> None:
+        """Has a server load versions beside those that it serves.
+
+        A server remembers that a version failed until it is told to load it anew, and one that
+        is told the same again may not even try. So a version with an old failure is taken away
+        first, and the failure counts again only when the server has been seen to try.
+        """
+        both = sorted(loaded | versions)
+        old = self._failures(address, versions)
+        deadline = time.monotonic() + min(self._load_seconds, _FORGET_SECONDS)
+        pause = _FIRST_PAUSE_SECONDS
+        while old and time.monotonic() < deadline:
+            if loaded:
+                self._apply(address, sorted(loaded), labels)
+                time.sleep(pause)
+            self._apply(address, both, labels)
+            if self._begun(address, old, pause):
+                break
+            # A file is polled now and then: the next time it is left alone for longer.
+            pause *= 2
+        else:
+            self._apply(address, both, labels)
+        self._wait(address, sorted(versions))
+
+    def _failures(self, address: str, versions: set[int]) -> set[VersionStatus]:
+        """Failed loads of versions that a server remembers; one that starts anew knows none."""
+        try:
+            states = self._states(address)
+        except RolloutError:
+            return set()
+        return {one for one in states if one.version in versions and _failed(one)}
+
+    def _begun(self, address: str, old: set[VersionStatus], seconds: float) -> bool:
+        """Whether a server forgets old failures within so many seconds."""
+        deadline = time.monotonic() + seconds
+        versions = {one.version for one in old}
+        while time.monotonic() < deadline:
+            if not old & self._failures(address, versions):
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
 
     def _kept(self, labels: Mapping[str, int], loaded: set[int]) -> dict[str, int]:
         """The labels that may be assigned already; a label that is left out is not served."""
@@ -74,7 +117,7 @@ class Servers:
     def _apply(self, address: str, versions: Sequence[int], labels: Mapping[str, int]) -> None:
         config = ModelConfig(self._model, self._base_path, sorted(versions), labels)
         if self._file is not None:
-            _write(self._file, config)
+            config_file.write(self._file, config)
             return
         try:
             reload(address, [config], timeout=self._load_seconds)
@@ -142,7 +185,7 @@ class Servers:
                 # It may be starting again.
                 states, kind, seen = [], RolloutError, str(error)
             for one in states:
-                if one.version in wanted and one.state == "END" and one.error_code != "OK":
+                if one.version in wanted and _failed(one):
                     raise LoadError(
                         f"{address} could not load version {one.version}: {one.error_message}"
                     )
@@ -173,36 +216,9 @@ def _described(entry: VersionStatus) -> str:
     return f"version {entry.version} {entry.state} {entry.error_message}".rstrip()
 
 
+def _failed(entry: VersionStatus) -> bool:
+    return entry.state == "END" and entry.error_code != "OK"
+
+
 def _available(entry: VersionStatus) -> bool:
     return entry.state == "AVAILABLE"
-
-
-def _write(path: Path, config: ModelConfig) -> None:
-    """Replaces the model's entry in the file, and leaves those of other models as they are.
-
-    Raises:
-        RolloutError: the file cannot be read or written, or holds something else.
-    """
-    message = ModelServerConfig()
-    try:
-        if path.exists():
-            text_format.Parse(path.read_text("utf-8"), message, allow_unknown_field=False)
-        entry = _entry(message, config.name)
-        entry.CopyFrom(config.message())
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text_format.MessageToString(message))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except (OSError, ValueError, text_format.ParseError) as error:
-        reason = " ".join(str(error).split())
-        raise RolloutError(f"expected a model config file at {path}. Received: {reason}") from None
-
-
-def _entry(message: Any, name: str) -> Any:
-    configs = message.model_config_list.config
-    for entry in configs:
-        if entry.name == name:
-            return entry
-    return configs.add(name=name)

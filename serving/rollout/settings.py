@@ -48,6 +48,11 @@ class RolloutSettings(BaseModel):
         "rollback",
         description="What to do with a candidate that could not be shown to be no worse.",
     )
+    spread: Literal["auto", "key", "request"] = Field(
+        "auto",
+        description="What keeps its version, where callers name no session: an API key, or nothing "
+        "but the request; auto takes the request where few keys would leave a share without any.",
+    )
     keep_previous: bool = Field(
         True, description="Keep the version before loaded, so that going back takes no time."
     )

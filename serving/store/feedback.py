@@ -58,13 +58,23 @@ class FeedbackTable:
         named = (FEEDBACK.c.request_id == request_id) | (FEEDBACK.c.other_request_id == request_id)
         return self._found(sa.select(FEEDBACK).where(named))
 
-    def of_version(self, model: str, version: int, since: datetime) -> list[Feedback]:
+    def of_version(
+        self,
+        model: str,
+        version: int,
+        since: datetime,
+        *,
+        arm: str | None = None,
+        asked_since: datetime | None = None,
+    ) -> list[Feedback]:
         """Feedback on what a version answered, oldest first.
 
         Args:
             model: its name.
             version: that answered.
             since: the earliest time at which the feedback was given.
+            arm: of a rollout, that the request went to.
+            asked_since: the earliest time of the request.
 
         Raises:
             StoreError: the database failed.
@@ -72,7 +82,12 @@ class FeedbackTable:
         joined = FEEDBACK.join(REQUESTS, FEEDBACK.c.request_id == REQUESTS.c.id)
         query = sa.select(FEEDBACK).select_from(joined)
         of_version = (REQUESTS.c.model == model) & (REQUESTS.c.version == version)
-        return self._found(query.where(of_version, FEEDBACK.c.created >= since))
+        query = query.where(of_version, FEEDBACK.c.created >= since)
+        if arm is not None:
+            query = query.where(REQUESTS.c.arm == arm)
+        if asked_since is not None:
+            query = query.where(REQUESTS.c.created >= asked_since)
+        return self._found(query)
 
     def _found(self, query: sa.Select[tuple[object, ...]]) -> list[Feedback]:
         with transaction(self._engine, writes=False) as connection:

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,31 @@ import pytest
 from click.testing import CliRunner, Result
 
 from serving.rollout.commands import rollout
+from serving.rollout.controller import Controller
 
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(rollout, list(arguments))
 
 
-@pytest.fixture
-def gateway(world: Any, tmp_path: Path) -> Iterator[str]:
+@contextlib.contextmanager
+def running(world: Any, log: Path, *flags: str) -> Iterator[str]:
     """URL of a gateway in front of the server, on the store of the rollout."""
     command = [sys.executable, "-m", "serving.gateway", f"--upstream={world.address}", "--port=0"]
-    command += [f"--store={world.url}", "--rollout-poll-seconds=0.2", "--flush-seconds=0.1"]
+    command += [f"--store={world.url}", "--rollout-poll-seconds=0.2", "--flush-seconds=0.1", *flags]
     with (
-        (tmp_path / "gateway.log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        log.open("w") as stream,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True) as process,
     ):
         assert process.stdout is not None
         yield process.stdout.readline().removeprefix("Gateway on ").strip()
         process.terminate()
+
+
+@pytest.fixture
+def gateway(world: Any, tmp_path: Path) -> Iterator[str]:
+    with running(world, tmp_path / "gateway.log") as url:
+        yield url
 
 
 @contextlib.contextmanager
@@ -132,6 +140,33 @@ def test_a_candidate_that_fails_is_sent_back_and_the_stable_one_loses_nothing(
     status = call("status", f"--store={world.url}").output
     assert "rolled_back" in status
     assert "started" in status
+
+
+def test_the_only_key_meets_both_versions_and_servers_may_have_moved(
+    world: Any, tmp_path: Path
+) -> None:
+    _, secret = world.store.keys.create("only one")
+    folder = world.candidate("second", 2)
+    done = call("start", str(folder), *flags(world), *QUICK, "--no-watch")
+    assert done.exit_code == 0, done.output
+    assert "50% of 1 API keys may be none: requests are spread one by one" in done.output
+    moved = f"--server={world.address}"
+    with running(world, tmp_path / "gateway.log", "--auth=keys") as url:
+        driver = Controller(world.store, world.store.rollouts.active("text"))
+        while driver.rollout.state != "canary":
+            driver.advance()
+        headers = {"Authorization": f"Bearer {secret}"}
+        seen, deadline = set(), time.monotonic() + 20
+        while seen != {"stable", "canary"}:
+            assert time.monotonic() < deadline, seen
+            asked = {"prompt": "x", "max_new_tokens": 1}
+            reply = httpx.post(f"{url}/v1/generate", json=asked, headers=headers)
+            seen |= {reply.json()["arm"]} - {""}
+    wrong = call("rollback", f"--store={world.url}", "--server=127.0.0.1:1")
+    assert wrong.exit_code == 2
+    assert "127.0.0.1:1" in wrong.stderr
+    back = call("rollback", f"--store={world.url}", moved)
+    assert "rolled back to version 1" in back.output, back.output
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 from serving import storage
 from serving.rollout import controller
 from serving.rollout.controller import Controller
-from serving.rollout.errors import RolloutError
+from serving.rollout.errors import LoadError, RolloutError
 from serving.store import RequestRecord, StoreError
 
 FIRST = {"stable": "first", "canary": "InvalidRequestError", "latest": "first"}
@@ -119,6 +121,74 @@ def test_a_candidate_that_does_not_load_is_sent_back(world: Any) -> None:
     assert driver.rollout.state == "rolled_back"
     assert "could not load version 2" in driver.rollout.details["reason"]
     assert world.served() == FIRST
+
+
+def test_a_candidate_that_was_mended_is_loaded_anew(world: Any) -> None:
+    storage.publish(world.candidate("refuses", 2), str(world.base_path), 2)
+    first = Controller(world.store, controller.start(world.store, "text", 2, world.settings()))
+    list(first.drive(0))
+    assert first.rollout.state == "rolled_back"
+    shutil.rmtree(world.base_path / "2")
+    shutil.rmtree(world.candidates / "2")
+    storage.publish(world.candidate("second", 2), str(world.base_path), 2)
+    again = Controller(world.store, controller.start(world.store, "text", 2, world.settings()))
+    again.advance()
+    assert (again.rollout.state, again.rollout.details["reason"]) == (
+        "canary",
+        "version 2 is loaded and warm",
+    )
+    assert world.served()["canary"] == "second"
+
+
+def test_a_load_that_failed_just_before_is_tried_again(world: Any) -> None:
+    # As a controller leaves it that was killed before it could write down what it saw.
+    servers = controller.servers_of("text", world.settings())
+    storage.publish(world.candidate("refuses", 2), str(world.base_path), 2)
+    with pytest.raises(LoadError, match="could not load version 2"):
+        servers.serve([1, 2], {"stable": 1})
+    began = time.monotonic()
+    with pytest.raises(LoadError, match="could not load version 2"):
+        servers.serve([1, 2], {"stable": 1})
+    assert time.monotonic() - began < 20
+    shutil.rmtree(world.base_path / "2")
+    shutil.rmtree(world.candidates / "2")
+    storage.publish(world.candidate("second", 2), str(world.base_path), 2)
+    servers.serve([1, 2], {"stable": 1, "canary": 2})
+    assert world.served() == {"stable": "first", "canary": "second", "latest": "second"}
+
+
+def test_servers_that_moved_are_named_anew(world: Any) -> None:
+    storage.publish(world.candidate("second", 2), str(world.base_path), 2)
+    begun = controller.start(world.store, "text", 2, world.settings())
+    gone = dataclasses.replace(begun, settings={**begun.settings, "servers": ["127.0.0.1:1"]})
+    with pytest.raises(RolloutError, match=r"127\.0\.0\.1:1"):
+        Controller(world.store, gone).advance()
+    driver = Controller(world.store, gone, servers=[world.address])
+    driver.advance()
+    assert driver.rollout.state == "canary"
+    assert world.served()["canary"] == "second"
+
+
+@pytest.mark.parametrize(
+    ("keys", "steps", "asked", "spread"),
+    [
+        (0, (0.05,), "auto", "request"),
+        (3, (0.05, 0.5), "auto", "request"),
+        (10, (0.5,), "auto", "key"),
+        (3, (0.05,), "key", "key"),
+    ],
+)
+def test_few_keys_do_not_decide_who_meets_the_candidate(
+    world: Any, keys: int, steps: tuple[float, ...], asked: str, spread: str
+) -> None:
+    for index in range(keys):
+        world.store.keys.create(f"key {index}")
+    revoked, _ = world.store.keys.create("revoked")
+    world.store.keys.revoke(revoked.id)
+    storage.publish(world.candidate("second", 2), str(world.base_path), 2)
+    settings = world.settings(steps=steps, spread=asked)
+    begun = controller.start(world.store, "text", 2, settings)
+    assert begun.settings["spread"] == spread
 
 
 def test_what_cannot_be_rolled_out_is_refused_before_anything_changes(world: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from serving import storage
-from serving.storage import StorageError
+from serving.storage import StorageError, local
 
 Base = Callable[[], str]
 
@@ -124,3 +125,15 @@ def test_killed_at_any_moment_no_half_version_is_seen(tmp_path: Path, model: Pat
     assert killed
     location = storage.publish(model, str(base), 1)
     assert content(Path(location)) == content(model)
+
+
+def test_a_publisher_waits_for_another_one_only_so_long(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "LOCK_SECONDS", 0.3)
+    with (tmp_path / ".publishing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match=r"expected nobody else to publish to .* 0\.3 s"):
+            storage.publish(model, str(tmp_path), 7)
+    storage.publish(model, str(tmp_path), 7)
+    assert set(storage.list_versions(str(tmp_path))) == {7}
