@@ -41,8 +41,9 @@ test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
 # A test whose part is missing is skipped with a message that names it.
 FAKE_GCS := .tools/fake-gcs-server
 .PHONY: test-tools
-test-tools: $(FAKE_GCS) ## Install what some tests talk to: Chromium, PostgreSQL, a Cloud Storage emulator
+test-tools: $(FAKE_GCS) ## Install what some tests use: Chromium, PostgreSQL, a storage emulator, pictures
 	@command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core golang-go openssl postgresql >/dev/null; }
+	@ls /usr/share/datasets/fashion-mnist /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf /usr/share/unicode/emoji >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends dataset-fashion-mnist fonts-noto-color-emoji unicode-data >/dev/null; }
 
 $(FAKE_GCS):
 	GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@v1.56.1
@@ -65,7 +66,7 @@ compile: $(READY) ## Compile the pipeline to build/ for Kubeflow Pipelines
 .PHONY: docs
 docs: $(READY) ## Generate docs/reference.md and the golden pipeline of the tests
 	$(BIN)/python -m pipelines.reference
-	$(BIN)/loomline compile text --to tests/golden/text-quick.yaml
+	for config in text image table; do $(BIN)/loomline compile $$config --to tests/golden/$$config-quick.yaml; done
 
 .PHONY: serve
 serve: $(READY) ## Serve the last pushed model: playground, JSON API, gRPC

@@ -24,6 +24,10 @@ EVAL = "eval"
 CURRENT = "current"
 SPLITS = (TRAIN, EVAL, CURRENT)
 
+TEXT = "text"
+IMAGE = "image"
+TABLE = "table"
+
 
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON so that a reader sees the old file or the new one, never a part."""
@@ -81,7 +85,9 @@ class SplitInfo:
 class ExamplesManifest:
     """Where examples came from and what they are; `manifest.json`.
 
-    `duplicates` counts the texts that were left out because another row has the same text.
+    `duplicates` counts the rows that were left out because another row has the same content.
+    `details` depends on the modality: images have `labels` (names, in the order of their ids);
+    tables have `columns` and `constraints`, as components/table_schema.py writes them.
     """
 
     source: str
@@ -89,6 +95,8 @@ class ExamplesManifest:
     splits: dict[str, SplitInfo]
     columns: dict[str, str]
     duplicates: int = 0
+    modality: str = TEXT
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -100,8 +108,12 @@ class ExamplesManifest:
 class Examples:
     """Parquet shards in `train/`, `eval/` and, where an era is declared, `current/`.
 
-    Every row has `example_id` (string, a digest of the content) and `document_id` (string);
-    text has `text` (string); `event_time` (timestamp[us, UTC]) is null where unknown.
+    Every row has `example_id` (string, a digest of the content), `document_id` (string) and
+    `event_time` (timestamp[us, UTC]), null where unknown. Text has `text` (string). Images have
+    `image` (binary, the file as it came), `label` (string, empty where there is none), `width`,
+    `height`, `channels` (int32, 0 where it cannot be decoded), `brightness`, `contrast`
+    (double, of 0..1), `perceptual_hash` (int64) and `problem` (string, why it was not decoded).
+    Tables have the columns of the source with their own types.
     """
 
     path: Path
@@ -182,13 +194,21 @@ class TransformGraph:
     def raw_metadata(self) -> Path:
         return self.path / "metadata"
 
+    @property
+    def table_layout(self) -> Path:
+        """Of tables: what codes and values mean, as components/table_layout.py writes it."""
+        return self.path / "table_layout.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class TransformedExamples:
     """TFRecords of tf.train.Example in `train/` and `eval/`.
 
-    Text has the features `example_id` (bytes) and `tokens` (int64, variable length, without
-    the end-of-text token, whose id is 0).
+    All have the feature `example_id` (bytes). Text has `tokens` (int64, variable length, without
+    the end-of-text token, whose id is 0). Images have `image` (float, height x width x channels,
+    of -1..1) and `label` (int64). Tables have `codes` (int64, one for each column: the category,
+    or the mode of a number, or the column's code for a missing value) and `values` (float, one
+    for each numerical column: where in its mode, 0 where missing).
     """
 
     path: Path
@@ -204,7 +224,11 @@ class TransformedExamples:
         return sorted((self.path / split).glob("part-*.tfrecord"))
 
     def statistics(self) -> dict[str, Any]:
-        """`vocabulary_size`, and per split `rows` and `tokens`."""
+        """Per split `rows`; text has `vocabulary_size`, and per split `tokens`.
+
+        Images have `modality`, `shape` (height, width, channels) and `labels`; tables `modality`
+        and `columns` (as components/table_layout.py writes them).
+        """
         content: dict[str, Any] = read_json(self.statistics_path)
         return content
 

@@ -12,6 +12,7 @@ from pipelines.checking import check
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_serving import generate, serve
 from serving.rollout.commands import rollout
+from serving.sampling.commands import sample
 from serving.store.commands import keys, purge
 
 REJECTED_EXIT_CODE = 3
@@ -32,10 +33,11 @@ class _OneLine(click.Group):
 @click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="loomline")
 def main() -> None:
-    """Raw text to a gated, monitored generative model behind TensorFlow Serving.
+    """Raw text, images or tables to a gated, monitored generative model behind TensorFlow Serving.
 
     Start with `loomline run text`: it trains a small language model on two CPU cores, judges it,
-    publishes it, and prints what it generates.
+    publishes it, and prints what it generates. `loomline run image` and `loomline run table` do
+    the same for pictures of clothes and for flights.
     """
 
 
@@ -48,13 +50,14 @@ def main() -> None:
     "--serve/--no-serve",
     default=True,
     show_default=True,
-    help="Start the embedded server on what was pushed and print generated text.",
+    help="Start the embedded server on what was pushed and show what it generates.",
 )
 @click.option(
     "--prompt",
     "prompts",
     multiple=True,
-    help="What to continue in the printed text; may be given again.",
+    help="What to show at the end: a text to continue, a class to draw, a condition such as "
+    "carrier=UA; may be given again.",
 )
 def run(
     config: str,
@@ -66,7 +69,8 @@ def run(
 ) -> None:
     """Run the training pipeline on this machine.
 
-    CONFIG is the name of a shipped configuration, such as text, or the path of a YAML file.
+    CONFIG is the name of a shipped configuration (text, image, emoji, table) or the path of a YAML
+    file.
     Steps whose data, options and code have not changed are answered from the cache. A killed run
     that is started again resumes training from its last checkpoint.
 
@@ -119,10 +123,11 @@ def compile_command(
 @SET
 def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> None:
     """Show every option, its value and its meaning."""
-    from pipelines.config import SECTIONS, load_config
+    from pipelines.config import load_config
 
-    parameters = load_config(config, profile, overrides).parameters()
-    for section, options in SECTIONS.items():
+    loaded = load_config(config, profile, overrides)
+    parameters = loaded.parameters()
+    for section, options in loaded.kind.sections.items():
         click.echo(f"{section}:")
         for name, field in options.model_fields.items():
             click.echo(f"  {name}: {parameters[f'{section}_{name}']!r}")
@@ -132,6 +137,7 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
 main.add_command(check)
 main.add_command(serve)
 main.add_command(generate)
+main.add_command(sample)
 main.add_command(rollout)
 main.add_command(keys)
 main.add_command(purge)

@@ -25,7 +25,8 @@ def compile_training(config: Config, destination: Path, image: str = IMAGE) -> N
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.with_name(f".{os.getpid()}.{destination.name}")
     parameters = {**config.parameters(), **RUN_DEFAULTS}
-    compiler.Compiler().compile(training, str(partial), pipeline_parameters=parameters)
+    pipeline = training(config.kind)
+    compiler.Compiler().compile(pipeline, str(partial), pipeline_parameters=parameters)
     text = partial.read_text("utf-8")
     if image != IMAGE:
         partial.write_text(text.replace(f"image: {IMAGE}", f"image: {image}"), "utf-8")

@@ -3,61 +3,59 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from components.drift.options import DriftOptions
 from components.errors import ConfigError
-from components.evaluate.options import EvaluateOptions
-from components.gate.options import GateOptions
-from components.ingest.options import IngestOptions
+from components.gate.options import GateOptions, Rule
 from components.options import explain
 from components.push.options import PushOptions
-from components.train.options import TrainOptions
-from components.transform.options import TransformOptions
 from components.validate.options import ValidateOptions
+from pipelines.modalities import MODALITIES, Modality, modality_of
 
 CONFIGS = Path(__file__).parent / "configs"
-SECTIONS: dict[str, type[BaseModel]] = {
-    "ingest": IngestOptions,
-    "validate": ValidateOptions,
-    "transform": TransformOptions,
-    "train": TrainOptions,
-    "evaluate": EvaluateOptions,
-    "drift": DriftOptions,
-    "gate": GateOptions,
-    "push": PushOptions,
-}
 
 
 class Config(BaseModel):
-    """One ready-made use of the training pipeline."""
+    """One ready-made use of the training pipeline; the modality decides what its sections take."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    modality: Literal["text"] = Field(description="What the data is.")
-    ingest: IngestOptions
+    modality: str = Field(description="What the data is: text, image or table.")
+    ingest: SerializeAsAny[BaseModel]
     validation: ValidateOptions = Field(default=ValidateOptions(), alias="validate")
-    transform: TransformOptions = TransformOptions()
-    train: TrainOptions = TrainOptions()
-    evaluate: EvaluateOptions = EvaluateOptions()
+    transform: SerializeAsAny[BaseModel]
+    train: SerializeAsAny[BaseModel]
+    evaluate: SerializeAsAny[BaseModel]
     drift: DriftOptions = DriftOptions()
     gate: GateOptions
     push: PushOptions = PushOptions()
+
+    @property
+    def kind(self) -> Modality:
+        """The modality itself."""
+        return MODALITIES[self.modality]
+
+    @property
+    def source(self) -> str:
+        """URI of the data."""
+        return str(getattr(self.ingest, "source"))  # noqa: B009 - every modality's options have it
 
     def parameters(self) -> dict[str, Any]:
         """The pipeline parameters that the configuration sets, named SECTION_FIELD."""
         dumped = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {
             f"{section}_{field}": dumped[section][field]
-            for section, options in SECTIONS.items()
+            for section, options in self.kind.sections.items()
             for field in options.model_fields
         }
 
@@ -65,6 +63,19 @@ class Config(BaseModel):
         """Identifies the configuration by its content."""
         canonical = json.dumps(self.parameters(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@functools.cache
+def _model(modality: str) -> type[Config]:
+    """The configuration of a modality, whose sections are checked by that modality's options."""
+    kind = MODALITIES[modality]
+    own: dict[str, Any] = {
+        "ingest": (kind.ingest, ...),
+        "transform": (kind.transform, Field(default_factory=kind.transform)),
+        "train": (kind.train, Field(default_factory=kind.train)),
+        "evaluate": (kind.evaluate, Field(default_factory=kind.evaluate)),
+    }
+    return pydantic.create_model("Config", __base__=Config, **own)
 
 
 def available_configs() -> list[str]:
@@ -94,10 +105,11 @@ def load_config(
     _merge(content, profiles[profile] or {}, name)
     for override in overrides:
         _merge(content, _override(override), f"--set {override}")
+    kind = modality_of(content.get("modality"), name)
     try:
-        return Config.model_validate(content)
+        return _model(kind.name).model_validate(content)
     except pydantic.ValidationError as error:
-        raise ConfigError(f"{name}: " + "; ".join(_explain(error))) from None
+        raise ConfigError(f"{name}: " + "; ".join(_explain(error, kind))) from None
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -152,27 +164,25 @@ def _merge(content: dict[str, Any], layer: Mapping[str, Any], where: str) -> Non
             content[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _explain(error: pydantic.ValidationError) -> list[str]:
+def _explain(error: pydantic.ValidationError, kind: Modality) -> list[str]:
     unknown = [problem for problem in error.errors() if problem["type"] == "extra_forbidden"]
     if not unknown:
         return explain(error)
-    return [_unknown_key(tuple(str(part) for part in problem["loc"])) for problem in unknown]
+    return [_unknown_key(tuple(map(str, problem["loc"])), kind) for problem in unknown]
 
 
-def _unknown_key(location: tuple[str, ...]) -> str:
+def _unknown_key(location: tuple[str, ...], kind: Modality) -> str:
     *parents, key = location
-    accepted = _accepted(parents)
+    accepted = _accepted(parents, kind)
     close = difflib.get_close_matches(key, accepted, n=1)
     prefix = "".join(f"{part}." for part in parents)
     hint = f" Did you mean {prefix}{close[0]}?" if close else ""
     return f"unknown key {prefix}{key}.{hint} Accepted: {', '.join(accepted)}"
 
 
-def _accepted(parents: list[str]) -> list[str]:
+def _accepted(parents: list[str], kind: Modality) -> list[str]:
     if not parents:
-        return ["modality", *SECTIONS, "profiles"]
+        return ["modality", *kind.sections, "profiles"]
     if parents[:2] == ["gate", "rules"]:
-        from components.gate.options import Rule
-
         return list(Rule.model_fields)
-    return list(SECTIONS[parents[0]].model_fields)
+    return list(kind.sections[parents[0]].model_fields)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -17,8 +18,12 @@ from rich.text import Text
 
 from pipelines.steps import StepRecord
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 QUIET_SECONDS = 15.0
 PLAIN_WIDTH = 110
+PICTURE_WIDTH = 28
 
 
 class Face:
@@ -87,3 +92,33 @@ class Face:
         """A generated text after its prompt."""
         body = Text.assemble((prompt, "bold"), text)
         self.console.print(Panel(body, title=title, title_align="left", border_style="dim"))
+
+    def table(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """Rows of data under their columns' names."""
+        table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+        for row in zip(*columns.values(), strict=True):
+            table.add_row(*row)
+        self.console.print(table)
+
+    def pictures(self, images: Sequence[Image], titles: Sequence[str]) -> None:
+        """Small pictures side by side, two pixels to a character, each over its title."""
+        table = Table(*titles, box=None, padding=(0, 2, 0, 0))
+        table.add_row(*(_drawn(image) for image in images))
+        self.console.print(table)
+
+
+def _drawn(image: Image) -> Text:
+    """A picture in half blocks: the upper pixel is the text's colour, the lower its ground's."""
+    if image.width > PICTURE_WIDTH:
+        image = image.resize((PICTURE_WIDTH, image.height * PICTURE_WIDTH // image.width))
+    pixels = image.convert("RGB").load()
+    assert pixels is not None
+    text = Text(no_wrap=True)
+    for row in range(0, image.height - 1, 2):
+        for column in range(image.width):
+            upper, lower = (
+                "#{:02x}{:02x}{:02x}".format(*pixels[column, place]) for place in (row, row + 1)
+            )
+            text.append("▀", style=f"{upper} on {lower}")
+        text.append("\n")
+    return text

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts import read_json, saved_model_digest, write_json
-from components.ingest.sources import snapshot_digest
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
 from components.summarize.summarize import run as summarize
@@ -74,7 +73,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
 
         try:
             steps = run_pipeline(
-                training,
+                training(config.kind),
                 arguments,
                 pipeline_root=output.artifacts,
                 cache_root=output.cache,
@@ -90,7 +89,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
 
 
 def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]:
-    source = snapshot_digest(config.ingest.source)
+    source = config.kind.snapshot_digest(config.source)
     # A suite that does not ship with the step is code, too.
     code = code_digest(suite_path(config.validation.suite))
     base_path = Path(config.push.base_path or output.models).resolve()

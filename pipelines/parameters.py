@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pipelines.config import SECTIONS
+from pipelines.modalities import Modality
 
 RUN_PARAMETERS = {
     "source_digest": "Digest of the source's content; a changed source is read anew.",
@@ -28,16 +29,36 @@ RUN_DEFAULTS: dict[str, Any] = {
 }
 
 
-def descriptions() -> dict[str, str]:
+def descriptions(modality: Modality) -> dict[str, str]:
     """What every parameter of the pipeline means, for the Kubeflow UI."""
     described = {
         f"{section_name}_{field_name}": field.description or ""
-        for section_name, options in SECTIONS.items()
+        for section_name, options in modality.sections.items()
         for field_name, field in options.model_fields.items()
     }
     return {**described, **RUN_PARAMETERS}
 
 
-def section(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def types(modality: Modality) -> dict[str, type]:
+    """The type of every parameter of the pipeline, as Kubeflow knows types."""
+    chosen = {
+        f"{section_name}_{field_name}": _kubeflow_type(field.annotation)
+        for section_name, options in modality.sections.items()
+        for field_name, field in options.model_fields.items()
+    }
+    return {**chosen, **{name: type(default) for name, default in RUN_DEFAULTS.items()}}
+
+
+def _kubeflow_type(annotation: Any) -> type:
+    """Such as str for a Literal of texts, and list for a list of models."""
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        return type(typing.get_args(annotation)[0])
+    found: type = origin or annotation
+    return found
+
+
+def section(modality: Modality, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of one step, without the section's name before theirs."""
-    return {field: parameters[f"{name}_{field}"] for field in SECTIONS[name].model_fields}
+    fields = modality.sections[name].model_fields
+    return {field: parameters[f"{name}_{field}"] for field in fields}

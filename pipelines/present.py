@@ -13,19 +13,10 @@ from pipelines.face import Face
 from pipelines.local import RunResult, run_training
 from pipelines.output import Output
 from pipelines.services import EmbeddedServer
+from pipelines.showcase import SHOWCASES, Asked, Showcase
 from pipelines.stack import Addresses
 from pipelines.steps import StepRecord
 
-PROMPTS = ("The Congress", "Our foreign policy", "")
-HEADLINES = {
-    "bits_per_byte": "bits per byte, held-out text",
-    "yardsticks.xz": "  xz -9e, the same text",
-    "yardsticks.byte_trigram": "  byte trigram",
-    "yardsticks.byte_5gram": "  smoothed byte 5-gram",
-    "distinct_2": "distinct bigrams in samples",
-    "repetition": "repeated 4-grams in samples",
-    "copy_share": "samples that copy training text",
-}
 # By the time the model has been trained, the server's start costs nobody anything.
 _SERVER_STARTS_WITH = ("evaluate", "drift", "gate")
 
@@ -82,11 +73,12 @@ def run_and_present(
         base_path if serve else None, loaded.push.model_name, output.root / "server.log"
     )
     face.headline(f"loomline run {config} · {profile} · {output.root}")
+    showcase = SHOWCASES[loaded.modality]
     with _stopping(face):
         result = run_training(loaded, output, face)
-        _sum_up(face, result)
+        _sum_up(face, result, showcase)
         if serve and result.outcome == "pushed":
-            _generate(face, result, prompts or PROMPTS, loaded.push.model_name)
+            _show(face, result, prompts, loaded.push.model_name, showcase)
     return result
 
 
@@ -99,7 +91,7 @@ def _stopping(face: _ServingFace) -> Iterator[None]:
             face.server.stop()
 
 
-def _sum_up(face: Face, result: RunResult) -> None:
+def _sum_up(face: Face, result: RunResult, showcase: Showcase) -> None:
     cached = sum(step.cached for step in result.steps)
     face.headline(
         f"{result.outcome} in {result.seconds:.1f} s, {cached} of {len(result.steps)} steps cached"
@@ -109,7 +101,8 @@ def _sum_up(face: Face, result: RunResult) -> None:
     evaluation = result.records.evaluation()
     if evaluation.json_path.is_file():
         figures = evaluation.figures()
-        face.figures([(HEADLINES[n], _shown(figures[n])) for n in HEADLINES if n in figures])
+        named = showcase.headlines
+        face.figures([(named[n], _shown(figures[n])) for n in named if n in figures])
     pages = [page.name for page in result.records.pages()]
     if pages:
         face.pages(result.records.path, pages)
@@ -122,7 +115,9 @@ def _shown(figure: Figure) -> str:
     return f"{figure.value:.3f}{interval}"
 
 
-def _generate(face: _ServingFace, result: RunResult, prompts: Sequence[str], model: str) -> None:
+def _show(
+    face: _ServingFace, result: RunResult, prompts: Sequence[str], model: str, showcase: Showcase
+) -> None:
     from serving.client import Client, ClientError
 
     pushed = result.records.pushed()
@@ -131,13 +126,11 @@ def _generate(face: _ServingFace, result: RunResult, prompts: Sequence[str], mod
     try:
         with Client(face.server.address(), model=model) as client:
             client.wait_until_available(version=pushed["version"], timeout=120)
-            texts = client.generate(list(prompts), max_new_tokens=64, temperature=0.8, seed=1)
+            face.headline(f"version {pushed['version']} of {model} says, over gRPC")
+            showcase.show(face, Asked(client, prompts, result.records.path))
     except ClientError as error:
         raise ServingError(str(error)) from None
-    face.headline(f"version {pushed['version']} of {model} says, over gRPC")
-    for prompt, text in zip(prompts, texts, strict=True):
-        face.sample(prompt, text.text, prompt or "(no prompt)")
-    face.say('  serve it: loomline serve      ask it: loomline generate "The Congress"')
+    face.say(showcase.hint)
 
 
 def present_stack(model: str, addresses: Addresses) -> None:

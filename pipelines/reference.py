@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
+from components.artifacts import IMAGE, TABLE, TEXT
 from components.gate.options import Rule
+from components.train.families.registry import families, family_class
 from pipelines.cli import main
-from pipelines.config import SECTIONS, load_config
+from pipelines.config import load_config
+from pipelines.modalities import MODALITIES
 from pipelines.parameters import RUN_PARAMETERS
 
 DESTINATION = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -48,21 +51,33 @@ def _command(title: str, command: click.Command, parent: click.Context) -> list[
 
 
 def _options() -> list[str]:
-    quick, full = (load_config("text", profile).parameters() for profile in ("quick", "full"))
     lines = [
         "## Options",
         "",
         "Each is a key of a configuration file (`train: {layers: 6}`), an override on the command",
         "line (`--set train.layers=6`), and a parameter of the pipeline (`train_layers`). Values",
-        "are those of the `text` configuration.",
+        "are those of the shipped configuration of that name.",
         "",
     ]
-    for section, options in SECTIONS.items():
-        lines += [f"### {section}", "", "| key | quick | full | meaning |", "|---|---|---|---|"]
-        for field, info in options.model_fields.items():
-            shown = [_shown(values[f"{section}_{field}"]) for values in (quick, full)]
-            lines.append(f"| `{field}` | {shown[0]} | {shown[1]} | {info.description} |")
-        lines.append("")
+    for name, modality in MODALITIES.items():
+        quick, full = (load_config(name, profile).parameters() for profile in ("quick", "full"))
+        for section, options in modality.sections.items():
+            if name != TEXT and options is MODALITIES[TEXT].sections[section]:
+                continue
+            lines += [f"### {name}: {section}", ""]
+            lines += ["| key | quick | full | meaning |", "|---|---|---|---|"]
+            for field, info in options.model_fields.items():
+                shown = [_shown(values[f"{section}_{field}"]) for values in (quick, full)]
+                lines.append(f"| `{field}` | {shown[0]} | {shown[1]} | {info.description} |")
+            lines.append("")
+    lines += ["Sections that a modality does not list are those of text.", ""]
+    for name in (IMAGE, TABLE):
+        for family in families(name):
+            lines += [f"### {name}: train.model of family {family}", ""]
+            lines += ["| key | default | meaning |", "|---|---|---|"]
+            for field, info in family_class(name, family).Options.model_fields.items():
+                lines.append(f"| `{field}` | {_shown(info.default)} | {info.description} |")
+            lines.append("")
     lines += ["### A rule of the gate's policy", "", "| key | meaning |", "|---|---|"]
     lines += [f"| `{field}` | {info.description} |" for field, info in Rule.model_fields.items()]
     return [*lines, ""]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import string
 from collections.abc import Collection
+
+from components.drift.sides import Descriptor
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"'”’)]|$)")
@@ -19,19 +20,6 @@ _FUNCTION_WORDS = (
     "what when which who will with would you your"
 )
 _STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-
-
-@dataclasses.dataclass(frozen=True)
-class Descriptor:
-    """A measure: its column name, what a report calls it, and how it is shown."""
-
-    name: str
-    label: str
-    percent: bool = False
-
-    def shown(self, value: float) -> str:
-        """The value as a person reads it."""
-        return f"{100 * value:.1f}%" if self.percent else f"{value:.1f}"
 
 
 DESCRIPTORS = (

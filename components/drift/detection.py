@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.drift.descriptors import DESCRIPTORS, Descriptor
-from components.drift.texts import Side
-from components.errors import ConfigError
+from components.drift.domain import DomainTest, domain_test
+from components.drift.scoring import Scorer, present
+from components.drift.sides import Descriptor, Side
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # The false-alarm rate of a whole comparison, all columns together.
@@ -34,8 +34,10 @@ class ColumnDrift:
         chance: the score that chance alone gives; see `compare`.
         limit: what the score had to pass: the chosen threshold, or `chance` where that is more.
         drifted: whether it did.
-        reference_mean, current_mean: means of both sides, in the descriptor's own unit.
+        reference_mean, current_mean: means of both sides, in the descriptor's own unit; of
+            categories, the shares of `category`.
         effect: the difference of means in standard deviations of the reference.
+        category: of categories, the one whose share moved most; else empty.
     """
 
     descriptor: Descriptor
@@ -46,6 +48,7 @@ class ColumnDrift:
     reference_mean: float
     current_mean: float
     effect: float
+    category: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +56,11 @@ class Comparison:
     """One side against another.
 
     Attributes:
-        reference, current: the measured texts.
+        reference, current: the measured rows.
         columns: one entry per descriptor, the furthest moved first.
-        unit: what chance was reckoned over: 'documents' or 'texts'.
+        unit: what chance was reckoned over: 'documents', or what single rows are called.
         falling: whether a smaller score means more drift, as with p-values.
+        domain: how well a classifier tells the sides apart; None where there is no such test.
     """
 
     reference: Side
@@ -64,6 +68,7 @@ class Comparison:
     columns: Sequence[ColumnDrift]
     unit: str
     falling: bool
+    domain: DomainTest | None = None
 
     @property
     def drifted(self) -> list[ColumnDrift]:
@@ -75,6 +80,11 @@ class Comparison:
         """Share of the columns that moved."""
         return len(self.drifted) / len(self.columns)
 
+    @property
+    def moved(self) -> bool:
+        """Whether a column moved, or the classifier tells the sides apart."""
+        return bool(self.drifted) or (self.domain is not None and self.domain.drifted)
+
 
 def compare(
     sides: Mapping[str, tuple[Side, Side]],
@@ -82,14 +92,15 @@ def compare(
     threshold: float,
     details: Path,
     by_document: Sequence[str] = (),
+    items: str = "texts",
 ) -> dict[str, Comparison]:
     """Compares sides column by column.
 
     A column has drifted if its score passes the threshold and also what chance would give. Chance
-    is measured: the texts are divided anew at random, 199 times, each column's score is taken
+    is measured: the rows are divided anew at random, 199 times, each column's score is taken
     relative to its own mean over the divisions, and the most extreme column of each division is
     kept; 5% of the divisions lie beyond the limit. So the false alarms of a whole comparison stay
-    near 5% for any method and any number of texts; with 64 samples and no limit but a Wasserstein
+    near 5% for any method and any number of rows; with 64 samples and no limit but a Wasserstein
     threshold of 0.1, chance alone would raise an alarm nearly always.
 
     Args:
@@ -99,6 +110,7 @@ def compare(
         details: where Evidently's own page is written.
         by_document: comparisons in which whole documents are divided, not single texts, because
             the texts of a document resemble each other.
+        items: what single rows are called.
 
     Raises:
         ConfigError: Evidently has no such method for numbers.
@@ -108,9 +120,10 @@ def compare(
     with warnings.catch_warnings():
         # Statistical tests warn of ties, of bounded p-values and of constant columns.
         warnings.simplefilter("ignore")
-        score, falling = _scorer(method)
+        scorer = Scorer(method)
+        falling = scorer.falling
         chances = {
-            name: _chances(*pair, score, falling, _whole_documents(pair, name in by_document))
+            name: _chances(*pair, scorer, _whole_documents(pair, name in by_document))
             for name, pair in sides.items()
         }
         limits = {
@@ -119,87 +132,22 @@ def compare(
             ]
             for name, found in chances.items()
         }
-        scores = _report(sides, method, limits, details)
+        scores = scorer.report(sides, limits, details)
     return {
         name: Comparison(
             *pair,
             _columns(pair, scores[name], chances[name], limits[name], falling),
-            "documents" if _whole_documents(pair, name in by_document) else "texts",
+            "documents" if _whole_documents(pair, name in by_document) else items,
             falling,
+            domain_test(*pair),
         )
         for name, pair in sides.items()
     }
 
 
-_Score = Callable[["NDArray[np.float64]", "NDArray[np.float64]"], float]
-
-
-def _scorer(method: str) -> tuple[_Score, bool]:
-    """Evidently's method as a function of two arrays, and whether its score falls with drift."""
-    import numpy as np
-    import pandas as pd
-    from evidently.legacy.calculations.stattests import registry
-    from evidently.legacy.core import ColumnType
-
-    numeric = ColumnType.Numerical
-    try:
-        test = registry.get_registered_stattest(method, numeric)
-    except ValueError:  # Evidently's own errors for unknown and unsuitable methods.
-        known = registry._registered_stat_tests
-        accepted = ", ".join(sorted(name for name in known if numeric in known[name]))
-        raise ConfigError(
-            f"drift.method: no such method for numbers. Received: {method!r}. Accepted: {accepted}"
-        ) from None
-
-    def score(reference: NDArray[np.float64], current: NDArray[np.float64]) -> float:
-        if np.ptp(reference) == 0 and np.array_equal(np.unique(reference), np.unique(current)):
-            return 1.0 if falling else 0.0  # The same constant on both sides is no drift.
-        pair = {"reference_data": pd.Series(reference), "current_data": pd.Series(current)}
-        return float(test(**pair, feature_type=numeric, threshold=None).drift_score)
-
-    falling = False
-    near = np.random.default_rng(0).normal(size=(2, 200))
-    falling = score(near[0], near[1]) > score(near[0], near[1] + 5)
-    return score, falling
-
-
-def _report(
-    sides: Mapping[str, tuple[Side, Side]],
-    method: str,
-    limits: Mapping[str, Sequence[float]],
-    details: Path,
-) -> dict[str, list[float]]:
-    """Runs Evidently once over all comparisons, each column with its limit; saves its page."""
-    import pandas as pd
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
-
-    named = [(name, column) for name in sides for column in DESCRIPTORS]
-    titles = [f"{name}: {column.label}" for name, column in named]
-    definition = DataDefinition(numerical_columns=titles)
-
-    def dataset(place: int) -> Any:
-        # The comparisons have different numbers of texts; Evidently leaves out the padding.
-        frames = [pd.DataFrame(pair[place].values) for pair in sides.values()]
-        frame = pd.concat(frames, axis=1)
-        frame.columns = pd.Index(titles)
-        return Dataset.from_pandas(frame, data_definition=definition)
-
-    bounds = [limit for name in sides for limit in limits[name]]
-    metrics = [
-        ValueDrift(column=title, method=method, threshold=bound)
-        for title, bound in zip(titles, bounds, strict=True)
-    ]
-    result = Report(metrics).run(current_data=dataset(1), reference_data=dataset(0))
-    result.save_html(str(details))
-    values = [float(metric["value"]) for metric in result.dict()["metrics"]]
-    count = len(DESCRIPTORS)
-    return {name: values[place * count : (place + 1) * count] for place, name in enumerate(sides)}
-
-
 def _whole_documents(pair: tuple[Side, Side], wanted: bool) -> bool:
     """Whether documents are divided whole; too few of them cannot be told apart from chance."""
-    return wanted and min(len(set(side.documents)) for side in pair) >= _FEWEST_DOCUMENTS
+    return wanted and min(len(set(side.owners)) for side in pair) >= _FEWEST_DOCUMENTS
 
 
 def _columns(
@@ -211,43 +159,86 @@ def _columns(
 ) -> list[ColumnDrift]:
     """The columns with their verdicts, the furthest moved first."""
     columns = []
-    for place, descriptor in enumerate(DESCRIPTORS):
-        before, after = (side.values[:, place] for side in pair)
-        means = float(before.mean()), float(after.mean())
-        deviation = float(before.std()) or float(after.std()) or 1.0
+    for place, descriptor in enumerate(pair[0].descriptors):
+        before, after = (present(descriptor, side.columns[place]) for side in pair)
         score, limit = scores[place], limits[place]
         # A score that is no number counts as drift: what cannot be measured is no good news.
         drifted = not (score >= limit if falling else score <= limit)
-        effect = (means[1] - means[0]) / deviation
-        columns.append(
-            ColumnDrift(descriptor, score, chances[place], limit, drifted, *means, effect)
-        )
+        verdict = (descriptor, score, chances[place], limit, drifted)
+        change = _shares if descriptor.categorical else _means
+        columns.append(ColumnDrift(*verdict, *change(before, after)))
     return sorted(columns, key=lambda column: (not column.drifted, -abs(column.effect)))
 
 
-def _chances(
-    reference: Side, current: Side, score: _Score, falling: bool, by_document: bool
-) -> list[float]:
+def _means(before: NDArray[Any], after: NDArray[Any]) -> tuple[float, float, float]:
+    """Both means, and their difference in standard deviations; NaN for no values."""
+    nothing = float("nan")
+    means = [float(side.mean()) if len(side) else nothing for side in (before, after)]
+    deviations = [float(side.std()) for side in (before, after) if len(side)]
+    deviation = next((each for each in deviations if each), 1.0)
+    effect = (means[1] - means[0]) / deviation
+    return means[0], means[1], effect if effect == effect else 0.0
+
+
+def _shares(before: NDArray[Any], after: NDArray[Any]) -> tuple[float, float, float, str]:
+    """Of the category whose share moved most: both shares, the effect, its name."""
+    counts = [Counter(side.tolist()) for side in (before, after)]
+
+    def shares(category: str) -> tuple[float, float]:
+        one, two = (
+            count[category] / max(len(side), 1)
+            for count, side in zip(counts, (before, after), strict=True)
+        )
+        return one, two
+
+    if not counts[0] and not counts[1]:
+        return 0.0, 0.0, 0.0, ""
+    names = sorted({*counts[0], *counts[1]}, key=str)
+    furthest = max(names, key=lambda name: abs(shares(name)[1] - shares(name)[0]))
+    one, two = shares(furthest)
+    deviation = (one * (1 - one)) ** 0.5 or (two * (1 - two)) ** 0.5 or 1.0
+    return one, two, (two - one) / deviation, str(furthest)
+
+
+def _chances(reference: Side, current: Side, scorer: Scorer, by_document: bool) -> list[float]:
     """For each column the score that chance passes; in 5% of divisions some column does."""
     import numpy as np
 
-    parts = [side.values[:_ROWS_DIVIDED] for side in (reference, current)]
-    values = np.concatenate(parts)
-    groups, units, taken = np.arange(len(values)), len(values), len(parts[0])
+    descriptors = reference.descriptors
+    parts = [[each[:_ROWS_DIVIDED] for each in side.columns] for side in (reference, current)]
+    columns = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+    taken = min(reference.rows, _ROWS_DIVIDED)
+    units = taken + min(current.rows, _ROWS_DIVIDED)
+    groups = np.arange(units)
     if by_document:
-        owners = [side.documents[:_ROWS_DIVIDED] for side in (reference, current)]
+        owners = [list(side.owners[:_ROWS_DIVIDED]) for side in (reference, current)]
         names, groups = np.unique(owners[0] + owners[1], return_inverse=True)
         units, taken = len(names), min(len(set(owners[0])), len(names) - 1)
     generator = np.random.default_rng(0)
-    found = np.empty((DIVISIONS, values.shape[1]))
+    found = np.empty((DIVISIONS, len(columns)))
     for division in found:
         chosen = np.zeros(units, bool)
         chosen[generator.permutation(units)[:taken]] = True
         rows = chosen[groups]
-        division[:] = [score(column[rows], column[~rows]) for column in values.T]
-    strength = -np.log10(np.clip(found, 1e-300, 1.0)) if falling else found
+        division[:] = [
+            scorer.score(descriptor, column[rows], column[~rows])
+            for descriptor, column in zip(descriptors, columns, strict=True)
+        ]
+    strength = -np.log10(np.clip(found, 1e-300, 1.0)) if scorer.falling else found
+    # A division that leaves one side without any value says nothing of that column.
+    strength = (
+        np.where(np.isnan(strength), 0.0, strength) if _gaps(columns, descriptors) else strength
+    )
     usual = np.maximum(strength.mean(axis=0), 1e-12)
     # Counting the division that was found among the random ones makes the rate exact.
     rank = int(np.ceil((1 - FALSE_ALARMS) * (DIVISIONS + 1))) - 1
     limits = np.sort((strength / usual).max(axis=1))[rank] * usual
-    return [float(limit) for limit in (10.0**-limits if falling else limits)]
+    return [float(limit) for limit in (10.0**-limits if scorer.falling else limits)]
+
+
+def _gaps(columns: Sequence[NDArray[Any]], descriptors: Sequence[Descriptor]) -> bool:
+    """Whether a column has missing values."""
+    return any(
+        len(present(descriptor, column)) < len(column)
+        for descriptor, column in zip(descriptors, columns, strict=True)
+    )

@@ -1,26 +1,33 @@
-"""Compares the training era with the current one, and generated text with training text."""
+"""Compares the training era with the current one, and generated data with training data."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import CURRENT, TRAIN, Drift, Evaluation, Examples, Figure
+from components.artifacts import TEXT, Drift, Evaluation, Examples, Figure
 from components.drift.detection import Comparison, compare
+from components.drift.domain import DomainTest
 from components.drift.findings import Findings, findings
 from components.drift.options import DriftOptions
 from components.drift.report import DETAILS, render
-from components.drift.texts import Side, Vocabulary, choose, choose_output
-from components.errors import DataError
+from components.drift.sides import Side
+from components.drift.wording import Wording
 
 DATA = "data"
 OUTPUT = "output"
-# Some dozens of samples are compared with them: more would not sharpen the comparison.
-_OUTPUT_REFERENCE = 4000
 
 
-def run(examples: Path, evaluation: Path, options: DriftOptions, drift: Path) -> dict[str, Figure]:
+def run(
+    examples: Path,
+    evaluation: Path,
+    options: DriftOptions,
+    drift: Path,
+    model: Path | None = None,
+) -> dict[str, Figure]:
     """Writes `drift.json`, `drift.html` and Evidently's own page beside them.
 
     Args:
@@ -28,27 +35,32 @@ def run(examples: Path, evaluation: Path, options: DriftOptions, drift: Path) ->
         evaluation: artifact of the evaluate step, for its generated samples.
         options: method, threshold and how much is sampled.
         drift: folder to write.
+        model: artifact of the train step; where its model embeds images, a classifier tells the
+            sides apart by its embeddings.
 
     Returns:
-        Figures by name: `COMPARISON.drift_share`, `COMPARISON.columns_drifted` and
-        `COMPARISON.score.COLUMN`, for the comparisons `data` (absent without a current era) and
-        `output`.
+        Figures by name: `COMPARISON.drift_share`, `COMPARISON.columns_drifted`,
+        `COMPARISON.score.COLUMN` and, but for text, `COMPARISON.domain_auc`, for the comparisons
+        `data` (absent without a current era) and `output`.
 
     Raises:
-        DataError: there is no training text, or there are no samples.
+        DataError: there is no training data, or there are no samples.
         ConfigError: Evidently has no such drift method.
     """
     source = Examples(examples)
+    manifest = source.manifest()
     drift.mkdir(parents=True, exist_ok=True)
-    sides = _sides(source, Evaluation(evaluation).samples_path, options.max_rows)
+    sides, wording = _modality(manifest.modality, source, Evaluation(evaluation), options, model)
     print(f"progress: comparing {' and '.join(sides)}", flush=True)
-    compared = compare(sides, options.method, options.threshold, drift / DETAILS, [DATA])
+    compared = compare(
+        sides, options.method, options.threshold, drift / DETAILS, [DATA], wording.items
+    )
     figures = {
         f"{name}.{key}": figure
         for name, comparison in compared.items()
         for key, figure in _figures(comparison, options.method).items()
     }
-    found = findings(compared, source.manifest())
+    found = findings(compared, manifest, wording)
     content = {
         "figures": {name: dataclasses.asdict(figure) for name, figure in figures.items()},
         "method": options.method,
@@ -57,7 +69,7 @@ def run(examples: Path, evaluation: Path, options: DriftOptions, drift: Path) ->
         "suggestions": found.suggestions,
         "comparisons": {name: _entry(compared[name], found, name) for name in compared},
     }
-    Drift(drift).write(content, render(compared, found, options))
+    Drift(drift).write(content, render(compared, found, options, wording))
     print(f"progress: {_tally(compared)}", flush=True)
     return figures
 
@@ -70,27 +82,23 @@ def _tally(compared: dict[str, Comparison]) -> str:
     return ", ".join([f"{counts[0]} measures drifted", *counts[1:]])
 
 
-def _sides(source: Examples, samples: Path, most: int) -> dict[str, tuple[Side, Side]]:
-    training = choose(source, TRAIN, most)
-    if not training:
-        raise DataError(f"expected training text in {source.path}. Received: an empty train split")
-    vocabulary = Vocabulary(training)
-    sides = {}
-    if source.has(CURRENT):
-        current = vocabulary.measure(choose(source, CURRENT, most))
-        sides[DATA] = (vocabulary.measure(training), current)
-    real, generated = choose_output(training[:_OUTPUT_REFERENCE], samples)
-    if not real:
-        raise DataError(
-            "expected training texts longer than the samples' prompts. Received: none; "
-            "give shorter prompts"
-        )
-    sides[OUTPUT] = (vocabulary.measure(real), vocabulary.measure(generated))
-    return sides
+def _modality(
+    name: str, source: Examples, evaluation: Evaluation, options: DriftOptions, model: Path | None
+) -> tuple[Mapping[str, tuple[Side, Side]], Wording]:
+    """The measured sides of each comparison, and how to speak of them."""
+    if name == TEXT:
+        from components.drift.text_wording import WORDING
+        from components.drift.texts import sides
+
+        return sides(source, evaluation.samples_path, options.max_rows), WORDING
+    package = f"components.drift.{name}"
+    measured = importlib.import_module(f"{package}.sides").sides
+    wording: Wording = importlib.import_module(f"{package}.wording").WORDING
+    return measured(source, evaluation, options, model), wording
 
 
 def _figures(comparison: Comparison, method: str) -> dict[str, Figure]:
-    samples = min(len(comparison.reference.texts), len(comparison.current.texts))
+    samples = min(comparison.reference.rows, comparison.current.rows)
     figures = {
         "drift_share": Figure(
             comparison.share, samples=samples, unit="share", better="lower",
@@ -109,15 +117,30 @@ def _figures(comparison: Comparison, method: str) -> dict[str, Figure]:
             better="higher" if comparison.falling else "lower",
             label=f"drift of {column.descriptor.label}",
         )
+    if comparison.domain:
+        figures["domain_auc"] = _domain_figure(comparison.domain)
     return figures
+
+
+def _domain_figure(test: DomainTest) -> Figure:
+    return Figure(
+        test.auc,
+        low=test.low,
+        high=test.high,
+        samples=test.rows,
+        unit="AUC",
+        better="lower",
+        label="how well a classifier tells the sides apart",
+    )
 
 
 def _entry(comparison: Comparison, found: Findings, name: str) -> dict[str, Any]:
     return {
-        "reference_rows": len(comparison.reference.texts),
-        "current_rows": len(comparison.current.texts),
+        "reference_rows": comparison.reference.rows,
+        "current_rows": comparison.current.rows,
         "since": found.since if name == DATA else None,
         "chance_over": comparison.unit,
+        "domain": dataclasses.asdict(comparison.domain) if comparison.domain else None,
         "columns": [
             {**dataclasses.asdict(column), "descriptor": column.descriptor.name}
             for column in comparison.columns

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from components import page
-from components.drift.descriptors import DESCRIPTORS
 from components.drift.detection import DIVISIONS, ColumnDrift, Comparison
-from components.drift.findings import Findings
+from components.drift.domain import THRESHOLD
+from components.drift.findings import Findings, told_apart
 from components.drift.options import DriftOptions
+from components.drift.scoring import present
+from components.drift.wording import Wording
 
 DETAILS = "drift_details.html"
-_TITLES = {
-    "data": "Current text against training text",
-    "output": "Generated text against training text",
-}
-_READ = {
-    "data": "Whether the world has moved away from what the model learnt.",
-    "output": "Whether the model writes as its training text is written. Training texts are cut "
-    "where samples were cut, so only what the model chose itself can differ.",
-}
-_EXAMPLES = 3
-_EXAMPLE_CHARACTERS = 320
+_CATEGORIES = 10
 
 
-def render(compared: Mapping[str, Comparison], found: Findings, options: DriftOptions) -> str:
+def render(
+    compared: Mapping[str, Comparison], found: Findings, options: DriftOptions, wording: Wording
+) -> str:
     """Renders `drift.html`."""
-    moved = any(comparison.drifted for comparison in compared.values())
-    sections = [page.Section("", _short(compared, found))]
+    moved = any(comparison.moved for comparison in compared.values())
+    sections = [page.Section("", _short(compared, found, wording))]
     for name, comparison in compared.items():
-        sections.append(page.Section(_TITLES[name], _body(name, comparison, found), _READ[name]))
-    sections.append(page.Section("How drift is told from chance", _method(compared, options)))
+        body = _body(name, comparison, found, wording)
+        sections.append(page.Section(wording.title(name), body, wording.read(name)))
+    method = _method(compared, options, wording)
+    sections.append(page.Section("How drift is told from chance", method))
     return page.render(
         "Drift: what changed" if moved else "Drift: nothing changed",
-        _lead(compared, found),
+        _lead(compared, found, wording),
         sections,
         status="warn" if moved else "pass",
         facts={
@@ -45,30 +42,32 @@ def render(compared: Mapping[str, Comparison], found: Findings, options: DriftOp
     )
 
 
-def _lead(compared: Mapping[str, Comparison], found: Findings) -> str:
+def _lead(compared: Mapping[str, Comparison], found: Findings, wording: Wording) -> str:
     parts = []
     for name, comparison in compared.items():
-        subject = "Generated text"
-        if name == "data":
-            subject = f"Text since {found.since}" if found.since else "The current text"
+        subject = wording.since(found.since) if name == "data" else wording.subject(name)
         moved, total = len(comparison.drifted), len(comparison.columns)
         parts.append(
-            f"{subject} differs from the training text in {moved} of {total} measures."
+            f"{subject} {wording.differ} from the training {wording.noun} in {moved} of {total} "
+            "measures."
             if moved
-            else f"{subject} reads like the training text: none of {total} measures moved."
+            else f"{subject} {wording.alike}: none of {total} measures moved."
         )
-    return " ".join(parts)
+        parts.append(told_apart(comparison))
+    return " ".join(filter(None, parts))
 
 
-def _short(compared: Mapping[str, Comparison], found: Findings) -> list[page.Block]:
+def _short(
+    compared: Mapping[str, Comparison], found: Findings, wording: Wording
+) -> list[page.Block]:
     tiles = [
         page.Tile(
-            _TITLES[name],
+            wording.title(name),
             f"{len(comparison.drifted)} of {len(comparison.columns)}",
             "measures moved",
-            f"{page.number(len(comparison.current.texts), 0)} texts against "
-            f"{page.number(len(comparison.reference.texts), 0)} training texts",
-            status="warn" if comparison.drifted else "pass",
+            f"{page.number(comparison.current.rows, 0)} {wording.items} against "
+            f"{page.number(comparison.reference.rows, 0)} training {wording.items}",
+            status="warn" if comparison.moved else "pass",
         )
         for name, comparison in compared.items()
     ]
@@ -79,31 +78,33 @@ def _short(compared: Mapping[str, Comparison], found: Findings) -> list[page.Blo
     return [page.tiles(tiles), page.subheading("What it suggests"), advice]
 
 
-def _body(name: str, comparison: Comparison, found: Findings) -> list[page.Block]:
-    moved = [_histogram(comparison, column, name) for column in comparison.drifted]
+def _body(name: str, comparison: Comparison, found: Findings, wording: Wording) -> list[page.Block]:
+    moved = [_distribution(comparison, column, name) for column in comparison.drifted]
     still = [
-        _histogram(comparison, column, name) for column in comparison.columns if not column.drifted
+        _distribution(comparison, column, name)
+        for column in comparison.columns
+        if not column.drifted
     ]
-    blocks: list[page.Block] = [found.told[name], _table(comparison, found.eras[name])]
+    blocks: list[page.Block] = [found.told[name], _table(comparison, found.eras[name], wording)]
     if moved:
         blocks.append(page.columns(*moved))
     if still:
         title = f"How the {len(still)} measures that stayed are distributed"
         blocks.append(page.details(title, page.columns(*still)))
-    return [
-        *blocks,
-        page.details(
-            f"Example texts, {_EXAMPLES} of each side",
-            page.columns(*_examples(comparison, found.eras[name])),
-        ),
+    shown = [
+        page.Markup("{}{}").format(page.subheading(era), wording.examples(side))
+        for era, side in zip(
+            found.eras[name], (comparison.reference, comparison.current), strict=True
+        )
     ]
+    return [*blocks, page.details(f"Examples of the {wording.noun}", page.columns(*shown))]
 
 
-def _table(comparison: Comparison, names: tuple[str, str]) -> page.Markup:
+def _table(comparison: Comparison, names: tuple[str, str], wording: Wording) -> page.Markup:
     headers = ["measure", f"mean, {names[0]}", f"mean, {names[1]}", "change", "score", "limit", ""]
     rows: list[list[page.Cell]] = [
         [
-            column.descriptor.label,
+            column.descriptor.label + (f": {column.category}" if column.category else ""),
             column.descriptor.shown(column.reference_mean),
             column.descriptor.shown(column.current_mean),
             f"{column.effect:+.2f}\u00a0sd".replace("-", "−"),
@@ -116,53 +117,78 @@ def _table(comparison: Comparison, names: tuple[str, str]) -> page.Markup:
     relation = "below" if comparison.falling else "above"
     caption = (
         f"A measure has moved where its score is {relation} the limit. Changes are in "
-        "standard deviations of single training texts."
+        f"standard deviations of single training {wording.items}."
     )
+    if any(column.category for column in comparison.columns):
+        caption += " Of categories, the one whose share changed most is shown."
     return page.table(headers, rows, digits=3, caption=caption)
 
 
-def _histogram(comparison: Comparison, column: ColumnDrift, name: str) -> page.Markup:
-    place = DESCRIPTORS.index(column.descriptor)
-    scale = 100.0 if column.descriptor.percent else 1.0
+def _distribution(comparison: Comparison, column: ColumnDrift, name: str) -> page.Markup:
+    place = list(comparison.reference.descriptors).index(column.descriptor)
+    descriptor = column.descriptor
     sides = (comparison.reference, comparison.current)
-    before, after = (scale * side.values[:, place] for side in sides)
-    unit = ", %" if column.descriptor.percent else ""
+    before, after = (present(descriptor, side.columns[place]) for side in sides)
+    names = ("training", "current" if name == "data" else "generated")
+    if descriptor.categorical:
+        return _categories(descriptor.label, before.tolist(), after.tolist(), names)
+    scale = 100.0 if descriptor.percent else 1.0
+    before, after = scale * before, scale * after
+    unit = ", %" if descriptor.percent else ""
+    small = float(before.max(initial=0)) < 20
     return page.histogram_of(
-        f"{column.descriptor.label}{unit}",
+        f"{descriptor.label}{unit}",
         before.tolist(),
         after.tolist(),
         bins=24 if len(after) > 200 else 14,
-        names=("training", "current" if name == "data" else "generated"),
-        digits=1 if float(before.max(initial=0)) < 20 else 0,
+        names=names,
+        digits=max(descriptor.digits, 1) if small else 0,
     )
 
 
-def _examples(comparison: Comparison, names: tuple[str, str]) -> list[page.Markup]:
-    parts = []
-    for side, name in zip((comparison.reference, comparison.current), names, strict=True):
-        quotes = [page.subheading(name)]
-        for text in side.texts[:_EXAMPLES]:
-            shown = text.text.strip()
-            cut = shown[:_EXAMPLE_CHARACTERS] + ("…" if len(shown) > _EXAMPLE_CHARACTERS else "")
-            quotes.append(page.quote(cut, text.time))
-        parts.append(page.Markup("").join(quotes))
-    return parts
+def _categories(
+    label: str, before: list[str], after: list[str], names: tuple[str, str]
+) -> page.Markup:
+    """Shares of the categories that are commonest on either side."""
+    counts = [Counter(before), Counter(after)]
+    totals = [max(len(before), 1), max(len(after), 1)]
+
+    def shares(category: str) -> list[float]:
+        return [count[category] / total for count, total in zip(counts, totals, strict=True)]
+
+    common = sorted({*counts[0], *counts[1]}, key=lambda each: (-max(shares(each)), each))
+    rows: list[list[page.Cell]] = [
+        [category, *(f"{100 * share:.1f}%" for share in shares(category))]
+        for category in common[:_CATEGORIES]
+    ]
+    rest = len(common) - len(rows)
+    caption = f"{rest:,} rarer ones are left out." if rest else ""
+    return page.table([label, *names], rows, caption=caption)
 
 
-def _method(compared: Mapping[str, Comparison], options: DriftOptions) -> list[page.Block]:
+def _method(
+    compared: Mapping[str, Comparison], options: DriftOptions, wording: Wording
+) -> list[page.Block]:
     lines: list[page.Block] = [
         "A measure has moved if its score passes the chosen threshold and also what chance alone "
-        f"would give. Chance is measured: the texts of both sides are divided anew at random "
-        f"{DIVISIONS} times, and the limit of a measure is what only the most extreme measure of "
-        "5% of the divisions passes. So a comparison in which nothing changed raises a false alarm "
-        "in about one case of twenty, however few its texts are."
+        f"would give. Chance is measured: the {wording.items} of both sides are divided anew at "
+        f"random {DIVISIONS} times, and the limit of a measure is what only the most extreme "
+        "measure of 5% of the divisions passes. So a comparison in which nothing changed raises a "
+        f"false alarm in about one case of twenty, however few its {wording.items} are."
     ]
     for name, comparison in compared.items():
+        whole = "" if comparison.unit == wording.items else "whole "
         decided = [column for column in comparison.columns if column.limit == options.threshold]
         lines.append(
-            f"{_TITLES[name]}: whole {comparison.unit} were divided; the threshold of "
+            f"{wording.title(name)}: {whole}{comparison.unit} were divided; the threshold of "
             f"{options.threshold:g} sets the limit of {len(decided)} measures and chance that of "
             f"{len(comparison.columns) - len(decided)}."
+        )
+    if any(comparison.domain for comparison in compared.values()):
+        lines.append(
+            "The classifier is a linear discriminant that learns to tell the sides apart and is "
+            "judged on rows that it did not learn from, in five folds. Its limit is an area under "
+            f"the ROC curve of {THRESHOLD:g}, or what 5% of divisions at random pass."
         )
     lines.append(
         page.Markup('<p>Every column in <a href="{0}">Evidently\'s own page</a> ({0}, beside '

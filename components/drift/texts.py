@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.artifacts import Examples
+from components.artifacts import CURRENT, TRAIN, Examples
 from components.drift.descriptors import DESCRIPTORS, describe, words_of
+from components.drift.sides import Descriptor
 from components.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SHORTEST_REST = 40
+# Some dozens of samples are compared with them: more would not sharpen the comparison.
+_OUTPUT_REFERENCE = 4000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,26 @@ class Side:
     @property
     def documents(self) -> list[str]:
         return [text.document for text in self.texts]
+
+    @property
+    def descriptors(self) -> Sequence[Descriptor]:
+        return DESCRIPTORS
+
+    @property
+    def columns(self) -> Sequence[NDArray[np.float64]]:
+        return list(self.values.T)
+
+    @property
+    def owners(self) -> Sequence[str]:
+        return self.documents
+
+    @property
+    def features(self) -> None:
+        """Texts are compared by their descriptors alone."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.texts)
 
 
 class Vocabulary:
@@ -66,6 +89,35 @@ class Vocabulary:
 
         rows = [describe(text.text, self._halves[1 - self._half(text)]) for text in texts]
         return Side(texts, np.array(rows, np.float64).reshape(len(texts), len(DESCRIPTORS)))
+
+
+def sides(source: Examples, samples: Path, most: int) -> dict[str, tuple[Side, Side]]:
+    """Measures the sides of both comparisons: `data`, where there is a current era, and `output`.
+
+    Args:
+        source: the examples.
+        samples: Parquet file of the evaluation's samples.
+        most: texts of each side at most.
+
+    Raises:
+        DataError: there is no training text, or there are no samples.
+    """
+    training = choose(source, TRAIN, most)
+    if not training:
+        raise DataError(f"expected training text in {source.path}. Received: an empty train split")
+    vocabulary = Vocabulary(training)
+    found = {}
+    if source.has(CURRENT):
+        current = vocabulary.measure(choose(source, CURRENT, most))
+        found["data"] = (vocabulary.measure(training), current)
+    real, generated = choose_output(training[:_OUTPUT_REFERENCE], samples)
+    if not real:
+        raise DataError(
+            "expected training texts longer than the samples' prompts. Received: none; "
+            "give shorter prompts"
+        )
+    found["output"] = (vocabulary.measure(real), vocabulary.measure(generated))
+    return found
 
 
 def choose(examples: Examples, split: str, most: int) -> list[Text]:

@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-# Bytes of text in memory before a row group is written, and in a shard before the next begins.
+# Bytes of content in memory before a row group is written, and in a shard before the next begins.
 _GROUP_BYTES = 4 << 20
 _SHARD_BYTES = 64 << 20
 
@@ -62,9 +62,14 @@ class SeenTexts:
 class ShardWriter:
     """Writes rows to the shards of their splits."""
 
-    def __init__(self, examples: Examples) -> None:
-        """Writes below `examples`, whose split folders must not exist."""
-        self._splits = {name: _SplitWriter(examples, name) for name in SPLITS}
+    def __init__(self, examples: Examples, schema: pa.Schema = SCHEMA) -> None:
+        """Writes below `examples`, whose split folders must not exist.
+
+        Args:
+            examples: written to.
+            schema: of the rows.
+        """
+        self._splits = {name: _SplitWriter(examples, name, schema) for name in SPLITS}
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +86,7 @@ class ShardWriter:
     def write(
         self, split: str, example_id: str, document: Document, position: int, text: str
     ) -> None:
-        """Adds one row."""
+        """Adds one text."""
         row = {
             "example_id": example_id,
             "document_id": document.document_id,
@@ -89,7 +94,17 @@ class ShardWriter:
             "text": text,
             "event_time": document.event_time,
         }
-        self._splits[split].write(row, len(text.encode()), document.event_time)
+        self.add(split, row, len(text.encode()))
+
+    def add(self, split: str, row: dict[str, Any], size: int) -> None:
+        """Adds one row.
+
+        Args:
+            split: where to.
+            row: column -> value; of them `event_time`, a datetime or None, is noted.
+            size: bytes of its content.
+        """
+        self._splits[split].write(row, size, row["event_time"])
 
     @property
     def splits(self) -> dict[str, SplitInfo]:
@@ -98,8 +113,8 @@ class ShardWriter:
 
 
 class _SplitWriter:
-    def __init__(self, examples: Examples, split: str) -> None:
-        self._examples, self._split = examples, split
+    def __init__(self, examples: Examples, split: str, schema: pa.Schema) -> None:
+        self._examples, self._split, self._schema = examples, split, schema
         self._pending: list[dict[str, Any]] = []
         self._pending_bytes = self._shard_bytes = self._bytes = self._rows = 0
         self._shards = 0
@@ -124,9 +139,9 @@ class _SplitWriter:
         if self._writer is None:
             path = self._examples.shard_path(self._split, self._shards)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
             self._shards += 1
-        self._writer.write_table(pa.Table.from_pylist(self._pending, SCHEMA))
+        self._writer.write_table(pa.Table.from_pylist(self._pending, self._schema))
         self._shard_bytes += self._pending_bytes
         self._pending, self._pending_bytes = [], 0
         if self._shard_bytes >= _SHARD_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from components.serving_check.worker import decode
 # A float may differ by this much and by this share of its size. Kernels of two versions add the
 # same numbers in another order; over the sums of a text's log-probability that was 3e-5 at most.
 ABSOLUTE, RELATIVE = 1e-3, 1e-4
+# A pixel of a PNG file may be off by this much, of 255.
+LEVELS = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +25,8 @@ class SignatureVerdict:
 
     Attributes:
         requests: how many were sent.
-        largest_difference: of any float in any answer; 0 where there is none.
+        largest_difference: of any float in any answer, or of a picture's pixels as shares of
+            white; 0 where there is none.
         verdict: 'equal', 'differs', or 'fails' where the version gives no answer.
         reason: the first difference, in a few words; empty where all is equal.
         seconds: of all requests, one after another.
@@ -115,6 +119,8 @@ def _tensor(name: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> _
         if wanted[key] != given[key]:
             return _Found(problem=f"{name} has {key} {given[key]} instead of {wanted[key]}")
     first, second = decode(dict(wanted)), decode(dict(given))
+    if first.dtype.kind == "O" and all(map(_is_png, [*first.flat, *second.flat])):
+        return _pictures(name, first, second)
     if first.dtype.kind != "f":
         same = np.asarray(first == second)
         if same.all():
@@ -123,6 +129,27 @@ def _tensor(name: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> _
         values = [_short(array.reshape(-1)[place]) for array in (second, first)]
         return _Found(problem=f"{name} is {values[0]} instead of {values[1]}")
     return _floats(name, first.astype(np.float64), second.astype(np.float64))
+
+
+def _is_png(value: object) -> bool:
+    return isinstance(value, bytes) and value.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def _pictures(name: str, first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> _Found:
+    """Compares pixels: a float a hair apart may round to the next level."""
+    from PIL import Image
+
+    largest = 0
+    for place, pair in enumerate(zip(first.flat, second.flat, strict=True)):
+        one, other = (np.asarray(Image.open(io.BytesIO(file))).astype(np.int32) for file in pair)
+        if one.shape != other.shape:
+            return _Found(problem=f"{name} is {other.shape} pixels instead of {one.shape}")
+        largest = max(largest, int(np.abs(one - other).max(initial=0)))
+        if largest > LEVELS:
+            return _Found(
+                largest / 255, f"{name} {place} is {largest} of 255 levels away at a pixel"
+            )
+    return _Found(largest / 255)
 
 
 def _floats(name: str, first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> _Found:

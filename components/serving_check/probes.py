@@ -43,7 +43,7 @@ def probes(model: Path) -> list[Request]:
     """
     signatures = _signatures(model)
     warmup = [request for request in _warmup(model) if request["signature"] in signatures]
-    found = [*warmup, *_reseeded(warmup)]
+    found = [*warmup, *_reseeded(warmup), *_varied(warmup)]
     for name, inputs in signatures.items():
         found += [{"signature": name, "inputs": values} for values in _text_inputs(inputs)]
     found += _of_aliases(signatures, found)
@@ -106,6 +106,47 @@ def _reseeded(requests: list[Request]) -> Iterator[Request]:
         for value in SEEDS:
             other = {**seed, "values": [value] * len(seed["values"])}
             yield {**request, "inputs": {**request["inputs"], "seed": other}}
+
+
+def _varied(requests: list[Request]) -> Iterator[Request]:
+    """The first request of each signature of images or tables, with other inputs.
+
+    Some are refused, which every version must do.
+    """
+    seen = set()
+    for request in requests:
+        inputs, name = request["inputs"], request["signature"]
+        if name in seen:
+            continue
+        seen.add(name)
+        for changes in (*_image_changes(inputs), *_table_changes(inputs)):
+            yield {**request, "inputs": {**inputs, **changes}}
+
+
+def _image_changes(inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Other inputs for the signatures of image models; nothing for others."""
+    if {"label", "seed"} <= set(inputs):
+        rows = len(inputs["label"]["values"])
+        yield {"label": _strings([""] * rows)}
+        yield {"label": _strings(["no class has this name"] * rows)}
+        for name in sorted(set(inputs) - {"label", "seed"}):
+            # Of the family's choice, and out of any range.
+            yield {name: encode(np.array([np.nan], np.float32))}
+            yield {name: encode(np.array([-1e9], np.float32))}
+    if "image" in inputs:
+        yield {"image": _strings(["no image"] * len(inputs["image"]["values"]))}
+
+
+def _table_changes(inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Other inputs for the signatures of table models; nothing for others."""
+    if not {"num_rows", "conditions"} <= set(inputs):
+        return
+    yield {"num_rows": encode(np.array([7], np.int32))}
+    yield {"num_rows": encode(np.array([-1], np.int32))}
+    yield {"conditions": _strings(["no column has this name=1"])}
+    if "temperature" in inputs:
+        for temperature in (0.5, -1.0):
+            yield {"temperature": encode(np.array([temperature], np.float32))}
 
 
 def _text_inputs(names: frozenset[str]) -> Iterator[dict[str, Any]]:

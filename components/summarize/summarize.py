@@ -17,6 +17,13 @@ HEADLINES = (
     "distinct_2",
     "repetition",
     "copy_share",
+    "frechet_distance",
+    "conditional_accuracy",
+    "precision",
+    "recall",
+    "quality",
+    "tstr_ratio",
+    "discriminator_auc",
 )
 
 

@@ -26,6 +26,7 @@ class Progress:
         history: one entry for each evaluation: step, seconds, loss, eval_loss.
         best_loss: the lowest held-out loss so far.
         stale: evaluations since then.
+        rate: the learning rate that a range test found; 0 where none was made.
     """
 
     step: int = 0
@@ -33,6 +34,7 @@ class Progress:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best_loss: float = float("inf")
     stale: int = 0
+    rate: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

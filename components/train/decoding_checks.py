@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from components.train.graph_checks import first_wrong, one_or_as_many, require
+
 PADDING = -1
 
 
@@ -11,7 +13,7 @@ def check_prompts(lengths: tf.Tensor, context: int) -> tf.Operation:
     """Refuses a prompt of so many tokens that none could follow; `lengths` is int32 [B]."""
     fits = lengths < context
     most = f" tokens, at most {context - 1} fit the context of {context}; shorten it"
-    return _require(fits, "prompt has ", _first(lengths, fits), most)
+    return require(fits, "prompt has ", first_wrong(lengths, fits), most)
 
 
 def check_parameters(values: dict[str, tf.Tensor], batch: tf.Tensor) -> list[tf.Operation]:
@@ -30,15 +32,10 @@ def check_parameters(values: dict[str, tf.Tensor], batch: tf.Tensor) -> list[tf.
     for name in ("max_new_tokens", "chunk_tokens"):
         if name in values:
             rules[name] = (values[name] >= 1, "1 or more")
-    checks = []
-    for name, value in values.items():
-        size = tf.size(value)
-        fits = (size == 1) | (size == batch)
-        many = " prompts; send 1 or as many"
-        checks.append(_require(fits, f"{name} has ", size, " values for ", batch, many))
+    checks = [one_or_as_many(name, value, batch, "prompts") for name, value in values.items()]
     for name, (holds, expected) in rules.items():
-        received = _first(values[name], holds)
-        checks.append(_require(holds, f"{name} must be {expected}. Received: ", received))
+        received = first_wrong(values[name], holds)
+        checks.append(require(holds, f"{name} must be {expected}. Received: ", received))
     return checks
 
 
@@ -46,7 +43,7 @@ def check_generated_rows(generated: tf.Tensor, batch: tf.Tensor) -> tf.Operation
     """Refuses another number of rows than there are prompts; `generated` is int32 [B, G]."""
     rows = tf.shape(generated)[0]
     words = ("generated has ", rows, " rows for ", batch, " prompts; send one for each")
-    return _require(rows == batch, *words)
+    return require(rows == batch, *words)
 
 
 def check_generated(
@@ -65,21 +62,9 @@ def check_generated(
     padded = inside | (generated == PADDING)
     holds = known & padded
     expected = f"1 to {vocabulary - 1}, then {PADDING} as padding"
-    words = (f"generated must be tokens from {expected}. Received: ", _first(generated, holds))
+    words = (f"generated must be tokens from {expected}. Received: ", first_wrong(generated, holds))
     fits = counts <= most
-    most_allowed = _first(most, fits)
-    many = ("generated has ", _first(counts, fits), " tokens, more than the ", most_allowed)
+    most_allowed = first_wrong(most, fits)
+    many = ("generated has ", first_wrong(counts, fits), " tokens, more than the ", most_allowed)
     allowed = " that max_new_tokens and the context allow"
-    return [_require(holds, *words), _require(fits, *many, allowed)]
-
-
-def _require(holds: tf.Tensor, *message: object) -> tf.Operation:
-    """Fails the request with the message, its parts joined, unless all of `holds` is true."""
-    parts = [tf.strings.as_string(part) if tf.is_tensor(part) else str(part) for part in message]
-    return tf.debugging.Assert(tf.reduce_all(holds), [tf.strings.join(parts)])
-
-
-def _first(values: tf.Tensor, holds: tf.Tensor) -> tf.Tensor:
-    """The first value that does not hold, or anything if there is none."""
-    wrong = tf.boolean_mask(values, ~holds)
-    return tf.concat([wrong, tf.zeros([1], values.dtype)], axis=0)[0]
+    return [require(holds, *words), require(fits, *many, allowed)]

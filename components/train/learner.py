@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.train.decoder import Decoder
+from components.train.ema import WeightAverage
 from components.train.options import TrainOptions
 
 FINAL_RATE_SHARE = 0.1
@@ -86,6 +88,8 @@ class Learner:
         model: the decoder to train.
         options: learning rate, decay, clipping, steps, XLA.
         optimizer: 'muon', or 'adamw' to compare with what most recipes are written for.
+        schedule: Keras' schedule of the learning rate; by default the options' own, a linear rise
+            and half a cosine.
     """
 
     def __init__(
@@ -93,9 +97,10 @@ class Learner:
         model: Decoder,
         options: TrainOptions,
         optimizer: Literal["muon", "adamw"] = "muon",
+        schedule: Any = None,
     ) -> None:
-        self.model = model
-        self.schedule = keras.optimizers.schedules.CosineDecay(
+        self.model, self.options = model, options
+        self.schedule = schedule or keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if options.warmup_steps else options.learning_rate,
             decay_steps=max(1, options.steps - options.warmup_steps),
             alpha=FINAL_RATE_SHARE,
@@ -104,6 +109,8 @@ class Learner:
         )
         make = _muon if optimizer == "muon" else _adamw
         self.optimizer = self._build(make(model, self.schedule, options))
+        averaged = [v.value for v in model.trainable_variables] if options.ema else []
+        self.average = WeightAverage(averaged, options.ema)
         self._train = tf.function(self._train_step, jit_compile=options.xla)
         self._evaluate = tf.function(self._loss, jit_compile=options.xla)
 
@@ -129,8 +136,21 @@ class Learner:
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         norm = tf.linalg.global_norm(gradients) * (loss / scaled)
+        if self.options.l1:
+            gradients = self._penalized(gradients, self.optimizer.scale_loss(tf.constant(1.0)))
         self.optimizer.apply(gradients, variables)
+        if self.options.ema:
+            self.average.update(tf.cast(self.optimizer.iterations, tf.int32) - 1)
         return loss, norm
+
+    def _penalized(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> list[tf.Tensor]:
+        """Adds the gradient of l1 |w|, summed over the blocks' matrices."""
+        return [
+            gradient + scale * self.options.l1 * tf.sign(variable.value)
+            if len(variable.shape) >= 2 and "embedding" not in variable.name
+            else gradient
+            for gradient, variable in zip(gradients, self.model.trainable_variables, strict=True)
+        ]
 
     def train(self, windows: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """One step on windows `[batch, context + 1]`: mean loss in nats, norm of the gradient."""
@@ -141,9 +161,15 @@ class Learner:
         """Mean loss in nats per token of windows `[batches, windows, context + 1]`."""
         return float(np.mean([self._evaluate(tf.constant(batch)).numpy() for batch in batches]))
 
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the model holds the averaged weights, if these are wanted."""
+        return self.average.in_place() if self.options.ema else contextlib.nullcontext()
+
     def variables(self) -> Iterator[tuple[str, Any]]:
         """Everything that a step changes: weights, optimizer state, random state, by name."""
         for index, variable in enumerate(self.model.variables):
             yield f"model.{index}", variable
         for index, variable in enumerate(self.optimizer.variables):
             yield f"optimizer.{index}", variable
+        for index, variable in enumerate(self.average.averages):
+            yield f"average.{index}", variable

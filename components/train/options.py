@@ -22,13 +22,23 @@ class TrainOptions(BaseModel):
     batch_size: int = Field(default=8, ge=1, description="Sequences per training step.")
     steps: int = Field(default=700, ge=1, description="Training steps at most.")
     learning_rate: float = Field(
-        default=6e-3, gt=0, description="Peak learning rate, after the warmup."
+        default=6e-3,
+        ge=0,
+        description="Peak learning rate, after the warmup; 0 finds one by a range test first.",
     )
     warmup_steps: int = Field(
         default=30, ge=0, description="Steps over which the learning rate rises linearly from 0."
     )
     weight_decay: float = Field(
         default=0.1, ge=0, description="Decoupled decay of the blocks' weight matrices."
+    )
+    l1: float = Field(default=0.0, ge=0, description="L1 penalty on the blocks' weight matrices.")
+    ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the running average of the weights that is evaluated and exported, "
+        "warmed up from 0.1; 0 exports the last weights.",
     )
     clip_norm: float = Field(
         default=1.0, gt=0, description="Global gradient norm above which gradients are scaled down."
@@ -40,6 +50,9 @@ class TrainOptions(BaseModel):
         default=5,
         ge=1,
         description="Evaluations without a better loss after which training stops early.",
+    )
+    preview_every: int = Field(
+        default=350, ge=0, description="Steps between previews of samples in the logs; 0 for none."
     )
     checkpoint_seconds: int = Field(
         default=30, ge=1, description="Seconds between checkpoints that a killed run resumes from."

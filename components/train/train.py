@@ -7,18 +7,21 @@ import importlib.metadata
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import artifacts
 from components.errors import DataError, TrainingError
 from components.train.options import TrainOptions
+from components.train.speed import Speed
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from components.train.checkpoint import Arrays, Checkpoint, Progress
+    from components.train.checkpoint import Arrays, Checkpoint
     from components.train.learner import Learner
+    from components.train.text_previews import TextPreviews
 
 EVALUATION_TOKENS = 16_384
 _SECONDS_BETWEEN_LINES = 0.5
@@ -51,7 +54,7 @@ def run(
         TrainingError: the loss became infinite or not a number.
     """
     examples = artifacts.TransformedExamples(transformed)
-    training = Training(examples, options, checkpoints, logs)
+    training = Training(examples, options, checkpoints, logs, graph)
     training.run()
     written = artifacts.Model(model)
     written.path.mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,7 @@ def _export(
 def fingerprint(examples: artifacts.TransformedExamples, options: TrainOptions) -> str:
     """Identifies a run: the same data, code, and options that matter to the weights."""
     chosen = options.model_dump(exclude=_NOT_PART_OF_A_RUN)
-    code = artifacts.digest_files(Path(__file__).parent, skip=["__pycache__"])
+    code = artifacts.digest_files(Path(__file__).parent, skip=["__pycache__", "families"])
     content = json.dumps([chosen, code, examples.statistics()], sort_keys=True)
     digest = hashlib.sha256(content.encode())
     for split in (artifacts.TRAIN, artifacts.EVAL):
@@ -100,9 +103,10 @@ class Training:
         options: TrainOptions,
         checkpoints: Path,
         logs: Path,
+        graph: Path | None = None,
     ) -> None:
         from components.train import windows
-        from components.train.checkpoint import Checkpoint
+        from components.train.checkpoint import Checkpoint, Progress
         from components.train.events import Events
 
         self.options = options
@@ -113,28 +117,47 @@ class Training:
         self.evaluation = windows.evaluation_batches(
             held_out, options.context, options.batch_size, EVALUATION_TOKENS
         )
-        self.learner = _learner(examples.statistics()["vocabulary_size"], options)
         self.checkpoint: Checkpoint = Checkpoint(checkpoints / fingerprint(examples, options))
-        self.progress, self.best = self._resume()
-        self.batches = windows.training_batches(
-            shards, options.context, options.batch_size, options.seed, self.progress.step
-        )
+        stored = self.checkpoint.load()
+        self.progress, arrays = stored or (Progress(), {})
+
+        def batches(start: int) -> Iterator[np.ndarray[Any, Any]]:
+            return windows.training_batches(
+                shards, options.context, options.batch_size, options.seed, start
+            )
+
+        vocabulary_size = examples.statistics()["vocabulary_size"]
+        if not options.learning_rate:
+            self.progress.rate = self.progress.rate or _found_rate(
+                vocabulary_size, options, batches(0)
+            )
+            self.options = options.model_copy(update={"learning_rate": self.progress.rate})
+        self.learner = _learner(vocabulary_size, self.options)
+        self.best = self._resume(arrays)
+        self.batches = batches(self.progress.step)
         self.events = Events(logs)
+        self._previews = self._make_previews(graph, logs) if options.preview_every else None
         self._started = time.monotonic() - self.progress.seconds
         self._saved = self._printed = time.monotonic()
-        self._speed = _Speed(options.batch_size * options.context)
+        self._speed = Speed(options.batch_size * options.context)
 
-    def _resume(self) -> tuple[Progress, Arrays]:
-        from components.train.checkpoint import Progress
-
-        stored = self.checkpoint.load()
-        if stored is None:
-            return Progress(), {}
-        progress, arrays = stored
+    def _resume(self, arrays: Arrays) -> Arrays:
+        """Puts the checkpoint's values in place; returns the rest, the best weights so far."""
+        if not arrays:
+            return {}
         for name, variable in self.learner.variables():
             variable.assign(arrays.pop(name))
-        print(f"progress: resuming at step {progress.step}/{self.options.steps}", flush=True)
-        return progress, arrays
+        print(f"progress: resuming at step {self.progress.step}/{self.options.steps}", flush=True)
+        return arrays
+
+    def _make_previews(self, graph: Path | None, logs: Path) -> TextPreviews | None:
+        if graph is None:
+            return None
+        from components.train.text_previews import TextPreviews
+        from components.transform.load import load_transform
+
+        detokenize = load_transform(graph).detokenize
+        return TextPreviews(self.learner.model, detokenize, logs / "previews", self.events)
 
     def run(self) -> None:
         """Trains until the steps are done or the held-out loss stops falling.
@@ -151,6 +174,10 @@ class Training:
             self._speed.add_step()
             if progress.step % options.eval_every == 0 or progress.step == options.steps:
                 self._evaluate(loss)
+            if self._previews is not None and progress.step % options.preview_every == 0:
+                with self.learner.averaged():
+                    self._previews.write(progress.step)
+                self._speed.restart()
             self._report(loss, norm)
             if time.monotonic() - self._saved >= options.checkpoint_seconds:
                 self._save()
@@ -161,7 +188,9 @@ class Training:
     def _evaluate(self, loss: float) -> None:
         progress = self.progress
         self._speed.tokens_per_second()  # remembered: evaluating starts the count anew
-        eval_loss = self.learner.evaluate(self.evaluation)
+        with self.learner.averaged():
+            eval_loss = self.learner.evaluate(self.evaluation)
+            weights = [variable.numpy() for variable in self.learner.model.trainable_variables]
         if not math.isfinite(eval_loss):
             raise TrainingError(_diverged(progress.step, eval_loss, self.options))
         seconds = time.monotonic() - self._started
@@ -170,10 +199,7 @@ class Training:
         )
         if eval_loss < progress.best_loss:
             progress.best_loss, progress.stale = eval_loss, 0
-            self.best = {
-                f"best.{index}": variable.numpy()
-                for index, variable in enumerate(self.learner.model.trainable_variables)
-            }
+            self.best = {f"best.{index}": value for index, value in enumerate(weights)}
         else:
             progress.stale += 1
         self.events.write(progress.step, {"eval_loss": eval_loss})
@@ -234,35 +260,24 @@ class Training:
         }
 
 
-class _Speed:
-    """Tokens per second of the training steps alone: no compiling, evaluating or saving."""
+def _found_rate(
+    vocabulary_size: int, options: TrainOptions, batches: Iterator[np.ndarray[Any, Any]]
+) -> float:
+    """The peak rate by a range test on a model of its own, which is thrown away."""
+    import keras
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
-        self._compiled = False
-        self._last = 0.0
-        self.restart()
+    from components.train import rate_search
 
-    def restart(self) -> None:
-        """Starts counting anew after something that was not a step."""
-        self._start, self._steps = time.monotonic(), 0
-
-    def add_step(self) -> None:
-        """Counts a step; the first one compiles and does not count."""
-        if not self._compiled:
-            self._compiled = True
-            self.restart()
-            return
-        self._steps += 1
-
-    def tokens_per_second(self) -> float:
-        """The speed since the last restart, or the last one known; 0 at the very start."""
-        if self._steps:
-            self._last = self._steps * self.tokens / (time.monotonic() - self._start)
-        return self._last
+    print("progress: looking for a learning rate", flush=True)
+    places = list(range(1, len(rate_search.RATES)))
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(places, rate_search.RATES)
+    learner = _learner(vocabulary_size, options, schedule)
+    found = rate_search.search(lambda step, rate: float(learner.train(next(batches))[0]))
+    print(f"progress: learning rate {found:.2g}", flush=True)
+    return found
 
 
-def _learner(vocabulary_size: int, options: TrainOptions) -> Learner:
+def _learner(vocabulary_size: int, options: TrainOptions, schedule: Any = None) -> Learner:
     from components.train.decoder import Decoder
     from components.train.learner import Learner, keep_freed_memory, precision_policy
 
@@ -277,7 +292,7 @@ def _learner(vocabulary_size: int, options: TrainOptions) -> Learner:
         seed=options.seed,
         dtype=precision_policy(options.precision),
     )
-    return Learner(model, options)
+    return Learner(model, options, schedule=schedule)
 
 
 def _diverged(step: int, loss: float, options: TrainOptions) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,15 @@ def write_warmup(saved_model: Path, compiled: bool) -> None:
         saved_model: the folder.
         compiled: whether `generate` compiles once for each batch size, which is then done here.
     """
+    write_requests(saved_model, _requests(compiled))
+
+
+def write_requests(saved_model: Path, requests: Sequence[tuple[str, Inputs]]) -> None:
+    """Writes requests, each a signature and its inputs, into a SavedModel."""
     path = saved_model / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in _requests(compiled):
+        for signature, inputs in requests:
             writer.write(_log(saved_model.name, signature, inputs).SerializeToString())
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from components import page
 from components.artifacts import ExamplesManifest, Rejected
 from components.validate.suite import Outcome, Suite
 
 _REJECTED_SHOWN = 12
+_ADDED = ("example_id", "document_id", "event_time", "split", "expectation", "reason")
 
 
 def render(
@@ -79,13 +81,12 @@ def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
         return ["None."]
     import pyarrow.parquet as pq
 
-    columns = ["example_id", "split", "reason", "text"]
     with pq.ParquetFile(rejected.rows_path) as reader:
-        present = [name for name in columns if name in reader.schema_arrow.names]
+        present = [field.name for field in reader.schema_arrow if str(field.type) != "binary"]
         first = next(reader.iter_batches(_REJECTED_SHOWN, columns=present)).to_pylist()
     blocks: list[page.Block] = [
         page.quote(
-            _shown(row.get("text")),
+            _shown(row["text"] if "text" in row else _values(row)),
             f"{str(row['reason']).rstrip('.')} ({row['split']}, {str(row['example_id'])[:12]})",
         )
         for row in first
@@ -93,6 +94,15 @@ def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
     if failed > len(first):
         blocks.append(f"And {_count(failed - len(first))} more, in {rejected.rows_path.name}.")
     return blocks
+
+
+def _values(row: dict[str, Any]) -> str:
+    """What a row that is no text holds, without what the steps added to it."""
+    return ", ".join(
+        f"{name} {'missing' if value is None else value}"
+        for name, value in row.items()
+        if name not in _ADDED
+    )
 
 
 def _count(rows: int) -> str:

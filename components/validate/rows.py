@@ -109,7 +109,7 @@ def _link(source: Path, destination: Path) -> None:
 
 
 def _info(table: pa.Table) -> SplitInfo:
-    size = 0
+    size = table.nbytes
     if "text" in table.schema.names:
         size = pc.sum(pc.binary_length(table.column("text"))).as_py()
     first = last = None

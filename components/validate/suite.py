@@ -6,6 +6,7 @@ No context means no project on disk and nothing that could report home.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import logging
 from collections.abc import Iterator
@@ -150,6 +151,9 @@ class Suite:
         content = read_suite(path)
         import great_expectations as gx
         from great_expectations.exceptions import GreatExpectationsError
+
+        # Makes an expectation of ours known by its name.
+        importlib.import_module("components.validate.image.balance")
 
         # An unknown expectation is logged with a traceback and left out.
         logging.getLogger("great_expectations.core.expectation_suite").setLevel(logging.CRITICAL)

@@ -6,16 +6,28 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import SPLITS, Examples, Figure, Rejected, ValidationReport
+from components.artifacts import (
+    SPLITS,
+    TABLE,
+    Examples,
+    ExamplesManifest,
+    Figure,
+    Rejected,
+    ValidationReport,
+)
 from components.errors import ValidationError
+from components.table_schema import TableSchema
 from components.validate.options import ValidateOptions
 from components.validate.suite import Outcome, Suite, suite_path
+from components.validate.table.constraints import KIND, ConstraintChecks
 
 
 def run(
     examples: Path, options: ValidateOptions, validated: Path, rejected: Path, report: Path
 ) -> dict[str, Any]:
     """Checks every example, one shard in memory at a time.
+
+    A table is also checked against its declared constraints.
 
     Args:
         examples: folder of the ingested examples.
@@ -28,9 +40,9 @@ def run(
         `rows` that pass, `rejected` rows and the number of `expectations`.
 
     Raises:
-        ConfigError: the suite is unknown or malformed.
+        ConfigError: the suite is unknown or malformed, or a constraint is.
         DataError: there are no examples.
-        ValidationError: more rows fail an expectation than it tolerates.
+        ValidationError: more rows fail an expectation, or violate a constraint, than is tolerated.
     """
     path = suite_path(options.suite)
     source = Examples(examples)
@@ -40,7 +52,9 @@ def run(
     from components.validate.rows import PassingWriter
 
     passing = PassingWriter(Examples(validated))
-    failed = _check(source, suite, passing, Rejected(rejected))
+    with _constraints(manifest) as constraints:
+        failed = _check(source, suite, constraints, passing, Rejected(rejected))
+    suite.outcomes.extend(constraints.outcomes)
     passed = sum(info.rows for info in passing.splits.values())
     result = _result(suite, passed, failed)
     page = render(suite, manifest, passed, failed, Rejected(rejected))
@@ -53,7 +67,19 @@ def run(
     return {"rows": passed, "rejected": failed, "expectations": len(suite.outcomes)}
 
 
-def _check(source: Examples, suite: Suite, passing: Any, rejected: Rejected) -> int:
+def _constraints(manifest: ExamplesManifest) -> ConstraintChecks:
+    """The declared constraints; only tables have some."""
+    declared = manifest.details if manifest.modality == TABLE else {"columns": []}
+    return ConstraintChecks(TableSchema.from_json(declared))
+
+
+def _check(
+    source: Examples,
+    suite: Suite,
+    constraints: ConstraintChecks,
+    passing: Any,
+    rejected: Rejected,
+) -> int:
     """Sorts the rows of every shard; returns how many are rejected."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -69,6 +95,8 @@ def _check(source: Examples, suite: Suite, passing: Any, rejected: Rejected) -> 
         for done, (split, shard) in enumerate(shards, start=1):
             table = pq.read_table(shard)
             broken = suite.check(table.to_pandas())
+            for row, violated in constraints.check(table).items():
+                broken.setdefault(row, []).extend(violated)
             writer.write(split, table, broken)
             passing.write(split, shard, table, broken)
             failed += len(broken)
@@ -111,7 +139,8 @@ def _complaint(outcome: Outcome) -> str:
         name, value = outcome.examples[0]
         shown = str(value) if len(str(value)) <= 80 else f"{str(value)[:80]}..."
         first = f"; first {name}: {shown!r}"
+    judge = "ingest.constraints" if outcome.kind == KIND else "the suite"
     return (
         f"expected {outcome.kind}{where}: {outcome.description} "
-        f"Received: {outcome.found()}{tolerated}{first}; mend the data or the suite"
+        f"Received: {outcome.found()}{tolerated}{first}; mend the data or {judge}"
     )

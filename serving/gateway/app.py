@@ -17,7 +17,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from serving.gateway import api_keys, context, docs, errors, feedback, generate, metrics, predict
+from serving.gateway import (
+    api_keys,
+    context,
+    docs,
+    errors,
+    feedback,
+    generate,
+    metrics,
+    predict,
+    samples,
+)
 from serving.gateway import schemas as s
 from serving.gateway.database import Database
 from serving.gateway.errors import ApiError
@@ -36,6 +46,8 @@ _NO_TELEMETRY: Any = {
 _BODIES: list[type[BaseModel]] = [
     s.GenerateRequest,
     s.ScoreRequest,
+    s.ImagesRequest,
+    s.RowsRequest,
     s.PredictRequest,
     s.FeedbackRequest,
     s.KeyRequest,
@@ -135,6 +147,25 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
     async def score_text(request: Request) -> Response:
         """Rates how likely a text is under the model."""
         return await generate.score(gateway, request)
+
+    @app.post(
+        "/v1/images",
+        openapi_extra=docs.body_of(s.ImagesRequest),
+        responses={200: {"model": s.ImagesReply}, **_REPLIED},
+    )
+    async def draw_images(request: Request) -> Response:
+        """Draws images. With `Accept: image/png` or `?as=image` the answer is the image itself,
+        one at a time."""
+        return await samples.images(gateway, request)
+
+    @app.post(
+        "/v1/rows",
+        openapi_extra=docs.body_of(s.RowsRequest),
+        responses={200: {"model": s.RowsReply}, **_REPLIED},
+    )
+    async def draw_rows(request: Request) -> Response:
+        """Draws rows of a table. With `Accept: text/csv` or `?as=csv` the answer is a CSV file."""
+        return await samples.rows(gateway, request)
 
     @app.post(
         "/v1/models/{model}/predict/{signature}",

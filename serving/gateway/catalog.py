@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 
 from serving.client import AsyncClient, ClientError, Metadata, Signature, Tls
+from serving.gateway import choices
+from serving.gateway.choices import Choices
 from serving.gateway.errors import ApiError
 from serving.gateway.routing import CANARY, STABLE, Router
 from serving.gateway.schemas import DEFAULTS
@@ -17,6 +19,7 @@ from serving.gateway.settings import Settings
 
 _FRESH_SECONDS = 1.0
 _AVAILABLE = "AVAILABLE"
+_VERSIONS_KEPT = 1000
 
 
 def upstream_tls(settings: Settings) -> Tls | None:
@@ -40,6 +43,7 @@ class Upstream:
             for name in settings.models
         }
         self._cached: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+        self._told: dict[tuple[str, int], Choices] = {}
 
     def model(self, name: str | None) -> str:
         """The name of a model that may be asked for.
@@ -92,6 +96,7 @@ class Upstream:
             versions = await self._fresh(f"status {model}", self._status, model)
             labels = await self._fresh(f"labels {model}", self._labels, model)
             metadata = await self.signatures(model)
+            offered = await self.choices(model)
         except ClientError as error:
             code = error.code.name if error.code is not None else "UNKNOWN"
             problem = {"code": code, "message": error.message}
@@ -117,6 +122,8 @@ class Upstream:
             },
             "defaults": dict(DEFAULTS) if modality == "text" else {},
             "streams": "generate_chunk" in metadata.signatures,
+            "choices": offered.model_dump(exclude_none=True),
+            "limits": {"n": self._settings.max_images, "num_rows": self._settings.max_rows},
         }
 
     async def signatures(
@@ -130,6 +137,35 @@ class Upstream:
         key = f"metadata {model} {version} {label}"
         found: Metadata = await self._fresh(key, self._metadata, model, version, label)
         return found
+
+    async def choices(
+        self, model: str, version: int | None = None, label: str | None = None
+    ) -> Choices:
+        """What a version lets its callers choose.
+
+        Raises:
+            ClientError: the server refused to show its signatures, or cannot be reached.
+        """
+        metadata = await self.signatures(model, version, label)
+        if choices.SIGNATURE not in metadata.signatures:
+            return choices.from_signature(metadata)
+        # A version never changes what it says of itself.
+        key = (model, metadata.version)
+        if key not in self._told:
+            try:
+                found = await self._clients[model].predict(
+                    choices.SIGNATURE,
+                    {"about": [""]},
+                    version=metadata.version,
+                    timeout=self._settings.status_timeout,
+                )
+            except ClientError:
+                # Choices are a help; the model may be asked without them.
+                return choices.from_signature(metadata)
+            if len(self._told) > _VERSIONS_KEPT:
+                self._told.clear()
+            self._told[key] = choices.told(found, metadata)
+        return self._told[key]
 
     async def _status(self, model: str) -> list[dict[str, Any]]:
         found = await self._clients[model].status(timeout=self._settings.status_timeout)

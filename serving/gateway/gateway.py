@@ -131,13 +131,14 @@ class Gateway:
             raise ApiError("PERMISSION_DENIED", "expected a key with admin rights")
         return caller
 
-    def sticky(self, request: Request, caller: Caller) -> str:
-        """Who keeps the same arm of a rollout."""
+    def sticky(self, request: Request, caller: Caller, model: str) -> str:
+        """Who keeps the same arm of a model's rollout."""
         known = context.of(request)
         session = known.headers.get("x-session-id", "")
         if self.settings.sticky != "none" and session:
             return f"session {caller.key_id} {session[:256]}"
-        if self.settings.sticky == "key" and caller.key_id is not None:
+        by_key = self.settings.sticky == "key" and self.router.by_key(model)
+        if by_key and caller.key_id is not None:
             return f"key {caller.key_id}"
         return known.id
 

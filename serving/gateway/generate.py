@@ -73,7 +73,9 @@ def _open(
         "top_p": body.top_p,
         "seed": secrets.randbelow(_SEEDS) if body.seed is None else body.seed,
     }
-    route = gateway.router.route(model, body.version, body.label, gateway.sticky(request, caller))
+    route = gateway.router.route(
+        model, body.version, body.label, gateway.sticky(request, caller, model)
+    )
     call = Call(
         context.of(request),
         caller,
@@ -195,7 +197,9 @@ async def score(gateway: Gateway, request: Request) -> Response:
     caller = await gateway.caller(request)
     body = await context.read(request, ScoreRequest, gateway.settings.max_body_bytes)
     model = gateway.upstream.model(body.model)
-    route = gateway.router.route(model, body.version, body.label, gateway.sticky(request, caller))
+    route = gateway.router.route(
+        model, body.version, body.label, gateway.sticky(request, caller, model)
+    )
     known, size = context.of(request), len(body.text)
     call = Call(known, caller, "score", model, "score", route, {"text": body.text}, size)
 

@@ -37,10 +37,12 @@ async def predict(gateway: Gateway, request: Request, model: str, signature: str
     if not MODEL_NAME.fullmatch(signature):
         raise ApiError("NOT_FOUND", "expected the name of a signature")
     inputs = {key: _decoded(key, value) for key, value in body.inputs.items()}
-    route = gateway.router.route(name, body.version, body.label, gateway.sticky(request, caller))
+    route = gateway.router.route(
+        name, body.version, body.label, gateway.sticky(request, caller, name)
+    )
     limit = gateway.settings.record_bytes
-    kept, size = _kept(inputs, limit)
-    call = Call(context.of(request), caller, "predict", name, signature, route, kept, size)
+    recorded, size = kept(inputs, limit)
+    call = Call(context.of(request), caller, "predict", name, signature, route, recorded, size)
 
     async def ask(route: Route) -> Prediction:
         return await gateway.upstream.client(name).predict(
@@ -56,10 +58,10 @@ async def predict(gateway: Gateway, request: Request, model: str, signature: str
             found = await gateway.calls.routed(call, ask)
         call.version = found.version
         outputs = {key: tensor.tolist() for key, tensor in found.outputs.items()}
-        call.outputs, size = _kept(outputs, limit)
+        call.outputs, size = kept(outputs, limit)
         call.size += size
-    if _wants_image(request):
-        return _image(outputs, call)
+    if wants(request, "image/", "image"):
+        return image(outputs, call)
     shown = {key: _encoded(value) for key, value in outputs.items()}
     latency = round(call.context.elapsed_ms(), 3)
     return context.reply({**call.answer(), "outputs": shown, "latency_ms": latency})
@@ -100,10 +102,10 @@ def _encoded(value: Any) -> Any:
     return value
 
 
-def _kept(values: Mapping[str, Any], limit: int) -> tuple[dict[str, Any], int]:
+def kept(values: Mapping[str, Any], limit: int) -> tuple[dict[str, Any], int]:
     """What is recorded of inputs or outputs, and about how many bytes that is."""
-    kept = {name: _recorded(value, limit) for name, value in values.items()}
-    return kept, len(context.json_bytes(kept))
+    found = {name: _recorded(value, limit) for name, value in values.items()}
+    return found, len(context.json_bytes(found))
 
 
 def _recorded(value: Any, limit: int) -> Any:
@@ -114,18 +116,28 @@ def _recorded(value: Any, limit: int) -> Any:
     return _encoded(value)
 
 
-def _wants_image(request: Request) -> bool:
+def wants(request: Request, kind: str, name: str) -> bool:
+    """Whether a request asks for something else than JSON, by `?as=` or by what it accepts first.
+
+    Args:
+        request: with its parameters and headers.
+        kind: how the media type begins.
+        name: of `?as=`.
+
+    Raises:
+        ApiError: `?as=` names something else.
+    """
     asked = request.query_params.get("as")
-    if asked not in (None, "json", "image"):
-        raise ApiError("INVALID_ARGUMENT", f"expected as=json or as=image. Received: {asked[:20]}")
+    if asked not in (None, "json", name):
+        raise ApiError("INVALID_ARGUMENT", f"expected as=json or as={name}. Received: {asked[:20]}")
     if asked is not None:
-        return asked == "image"
+        return asked == name
     accepted = context.of(request).headers.get("accept", "")
-    kinds = [kind.partition(";")[0].strip().lower() for kind in accepted.split(",")]
-    return kinds[0].startswith("image/")
+    kinds = [each.partition(";")[0].strip().lower() for each in accepted.split(",")]
+    return kinds[0].startswith(kind)
 
 
-def _image(outputs: Mapping[str, Any], call: Call) -> Response:
+def image(outputs: Mapping[str, Any], call: Call) -> Response:
     """The first image among the outputs.
 
     Raises:
@@ -133,9 +145,9 @@ def _image(outputs: Mapping[str, Any], call: Call) -> Response:
     """
     for value in outputs.values():
         for element in _flat(value):
-            if isinstance(element, bytes) and (kind := _kind(element)):
+            if isinstance(element, bytes) and (found := kind(element)):
                 version = {} if call.version is None else {"X-Model-Version": str(call.version)}
-                return Response(element, headers=version, media_type=kind)
+                return Response(element, headers=version, media_type=found)
     raise ApiError(
         "INVALID_ARGUMENT", "expected a signature whose output is an image, or as=json", status=406
     )
@@ -149,10 +161,11 @@ def _flat(value: Any) -> Iterable[Any]:
         yield value
 
 
-def _kind(data: bytes) -> str | None:
-    for start, kind in _IMAGES:
+def kind(data: bytes) -> str | None:
+    """The media type of an image's file; None for anything else."""
+    for start, found in _IMAGES:
         if data.startswith(start):
-            return kind
+            return found
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return None

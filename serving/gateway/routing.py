@@ -49,6 +49,11 @@ class Router:
         """The active rollout of a model."""
         return self._rollouts.get(model)
 
+    def by_key(self, model: str) -> bool:
+        """Whether a key keeps its arm; where there are few, a rollout spreads requests instead."""
+        rollout = self._rollouts.get(model)
+        return rollout is None or rollout.settings.get("spread") != "request"
+
     def route(self, model: str, version: int | None, label: str | None, caller: str) -> Route:
         """Chooses for one request.
 

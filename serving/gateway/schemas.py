@@ -62,6 +62,34 @@ class ScoreRequest(_Routed):
     text: str
 
 
+class ImagesRequest(_Routed):
+    """Images to draw. `label` is a version's label, as everywhere; what is drawn is `class`."""
+
+    class_: str = Field(
+        "", alias="class", max_length=1024, description="what to draw; empty for anything"
+    )
+    n: int = Field(1, ge=1, le=_INT32, description="how many; the seeds follow each other")
+    seed: int | None = Field(
+        None, ge=-_INT64 - 1, le=_INT64, description="random, if left out; the reply tells it"
+    )
+    parameters: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        {}, description="of the model's family, as /v1/models lists them; others as it defaults"
+    )
+
+
+class RowsRequest(_Routed):
+    """Rows of a table to draw."""
+
+    num_rows: int = Field(10, ge=1, le=_INT32)
+    conditions: list[Annotated[str, Field(max_length=4096)]] = Field(
+        [], max_length=1000, description="as `carrier=AA`: every row has them"
+    )
+    temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
+    seed: int | None = Field(
+        None, ge=-_INT64 - 1, le=_INT64, description="random, if left out; the reply tells it"
+    )
+
+
 class PredictRequest(_Request):
     """Inputs of any signature: a value, or a list of one per row; bytes as `{"b64": "..."}`."""
 
@@ -147,6 +175,32 @@ class ScoreReply(Answer):
     nll: float = Field(description="negative log-likelihood in nats")
     num_tokens: int
     bits_per_byte: float | None
+    latency_ms: float
+
+
+class Image(BaseModel):
+    """One image."""
+
+    b64: str = Field(description="the file, base64")
+    media_type: str
+    drawn: str = Field(alias="class")
+    seed: int
+
+
+class ImagesReply(Answer):
+    """Images in the order of their seeds."""
+
+    images: list[Image]
+    seed: int
+    latency_ms: float
+
+
+class RowsReply(Answer):
+    """Rows; what is missing is null."""
+
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    seed: int
     latency_ms: float
 
 

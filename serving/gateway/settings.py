@@ -60,6 +60,8 @@ class Settings(BaseModel):
 
     max_body_bytes: int = Field(1 << 20, ge=1, description="size limit of a request's body")
     max_new_tokens: int = Field(4096, ge=1, description="most new tokens a request may ask for")
+    max_images: int = Field(16, ge=1, le=1024, description="most images a request may ask for")
+    max_rows: int = Field(10_000, ge=1, description="most rows a request may ask for")
     max_in_flight: int = Field(256, ge=1, description="requests to the model server at once")
     header_seconds: Seconds = Field(10.0, description="for a request's headers to arrive")
     body_seconds: Seconds = Field(30.0, description="for a request's body to arrive")
@@ -92,7 +94,8 @@ class Settings(BaseModel):
     )
     sticky: Literal["session", "key", "none"] = Field(
         "key",
-        description="what keeps its arm in a rollout: the X-Session-ID, or without one the key",
+        description="what keeps its arm in a rollout: the X-Session-ID, or without one the key, "
+        "unless the rollout found that keys are too few to be spread",
     )
     rollout_poll_seconds: Seconds = Field(1.0, description="between looks at the rollouts")
 

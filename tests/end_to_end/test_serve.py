@@ -16,7 +16,6 @@ from serving.client import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-Completed = subprocess.CompletedProcess[str]
 FREE_PORTS = ("--port=0", "--rest-port=-1", "--http-port=0")
 
 
@@ -52,8 +51,8 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(first: Completed, output: Path) -> Iterator[Stack]:
-    started = Stack(output)
+def stack(pushed: Path) -> Iterator[Stack]:
+    started = Stack(pushed)
     yield started
     if started.process.poll() is None:
         started.process.kill()
@@ -90,7 +89,7 @@ def test_a_streamed_text_is_the_whole_text(stack: Stack) -> None:
 
 
 def test_what_was_asked_and_said_about_it_is_kept_and_ctrl_c_is_clean(
-    stack: Stack, output: Path
+    stack: Stack, pushed: Path
 ) -> None:
     gateway = stack.find(r"playground: (http\S+)")
     reply = httpx.post(f"{gateway}/v1/generate", json={"prompt": "We"}, timeout=60).json()
@@ -101,7 +100,7 @@ def test_what_was_asked_and_said_about_it_is_kept_and_ctrl_c_is_clean(
 
     from serving.store import open_store
 
-    store = open_store(f"sqlite:///{output / 'store.sqlite'}")
+    store = open_store(f"sqlite:///{pushed / 'store.sqlite'}")
     assert store.requests.get(reply["request_id"]) is not None
     assert [one.value for one in store.feedback.of_request(reply["request_id"])] == [1]
     store.close()
@@ -109,7 +108,7 @@ def test_what_was_asked_and_said_about_it_is_kept_and_ctrl_c_is_clean(
         httpx.get(f"{gateway}/healthz")
 
 
-def test_a_port_that_is_taken_is_one_line(first: Completed, output: Path) -> None:
+def test_a_port_that_is_taken_is_one_line(pushed: Path) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -117,7 +116,7 @@ def test_a_port_that_is_taken_is_one_line(first: Completed, output: Path) -> Non
         taken.listen()
         port = taken.getsockname()[1]
         for option in (f"--port={port}", f"--http-port={port}"):
-            command = [sys.executable, "-m", "pipelines.cli", "serve", f"--output={output}"]
+            command = [sys.executable, "-m", "pipelines.cli", "serve", f"--output={pushed}"]
             done = subprocess.run(
                 [*command, *FREE_PORTS, option], capture_output=True, text=True, timeout=120
             )

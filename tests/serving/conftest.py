@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,3 +254,60 @@ def predict() -> Callable[..., Any]:
             return call(request, timeout=60)
 
     return predict
+
+
+@dataclasses.dataclass
+class PostgreSQL:
+    """A private server, reached over a socket in its own folder."""
+
+    folder: Path
+    programs: Path
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Runs one of its programs; PostgreSQL refuses to be run by root."""
+        command = [str(self.programs / program), *arguments]
+        if os.getuid() == 0:
+            command = [
+                "setpriv",
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--clear-groups",
+                *command,
+            ]
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, timeout=120)
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -k {self.folder} -c fsync=off"
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-l", log, "-o", options, "-w", "start")
+
+    def stop(self) -> None:
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def new_database(self) -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        self.run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    on_path = shutil.which("initdb")
+    if not found and on_path is None:
+        pytest.skip("PostgreSQL is missing: make test-tools")
+    programs = found[-1].parent if found else Path(str(on_path)).resolve().parent
+    # Not below pytest's own folder, which other users cannot enter.
+    folder = Path(tempfile.mkdtemp(prefix="loomline-postgresql-"))
+    server = PostgreSQL(folder, programs)
+    try:
+        if os.getuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        data = str(folder / "data")
+        server.run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8")
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

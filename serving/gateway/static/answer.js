@@ -1,6 +1,7 @@
 // One answer: what was asked, what is being written, and what people say about it.
 
 import { GatewayError, id, postForImage, postJson, streamEvents } from "/static/api.js";
+import { csvOf, imagesOf, rowsOf } from "/static/results.js";
 
 const template = document.querySelector("#answer");
 
@@ -28,6 +29,9 @@ export class Answer {
     try {
       if (model.modality === "text" && model.streams) await this.stream(signal, began);
       else if (model.modality === "text") this.finish(await this.post("/v1/generate", signal));
+      else if (model.modality === "image" && takes(model, "seed")) {
+        this.finish(await this.post("/v1/images", signal));
+      } else if (model.modality === "table") this.finish(await this.post("/v1/rows", signal));
       else await this.predict(model, signal);
       return true;
     } catch (error) {
@@ -53,7 +57,7 @@ export class Answer {
     this.part(".result").replaceChildren();
     this.part(".problem").hidden = true;
     this.part(".judge").hidden = true;
-    this.part(".stats").textContent = "waiting for the first token…";
+    this.part(".stats").textContent = "waiting for the model…";
   }
 
   post(path, signal) {
@@ -108,12 +112,26 @@ export class Answer {
     this.part(".meta").textContent = seen.join(" · ");
   }
 
+  // Images and rows in place of a text.
+  showResult(facts) {
+    const { images, rows, columns } = facts;
+    if (images) this.part(".result").replaceChildren(imagesOf(images));
+    if (rows) this.part(".result").replaceChildren(rowsOf(columns, rows, facts.seed));
+    const text = !images && !rows && facts.text !== "";
+    this.part(".text").hidden = !text;
+    this.part(".edit").hidden = !text;
+    this.part(".copy").hidden = Boolean(images);
+    return rows ? csvOf(columns, rows) : (facts.text ?? "");
+  }
+
   finish(facts) {
     this.describe({ seed: this.asked.seed, ...facts });
     this.finished = true;
-    this.text = facts.text;
-    this.part(".written").textContent = this.text;
+    this.text = this.showResult(facts);
+    this.part(".written").textContent = facts.text ?? "";
     const said = [];
+    if (facts.images) said.push(facts.images.length > 1 ? `${facts.images.length} images` : "1 image");
+    if (facts.rows) said.push(facts.rows.length > 1 ? `${facts.rows.length} rows` : "1 row");
     if (facts.num_tokens !== undefined) {
       const seconds = (facts.latency_ms ?? 0) / 1000;
       const rate = seconds ? `, ${(facts.num_tokens / seconds).toFixed(0)} a second` : "";
@@ -125,6 +143,13 @@ export class Answer {
     this.part(".stats").textContent = said.join(" · ");
     this.part(".edit textarea").value = this.text;
     this.part(".judge").hidden = !this.requestId;
+  }
+
+  // The history keeps no large results, but all that makes them again.
+  leftOut() {
+    this.part(".problem span").textContent = "This result was too large to keep; its seed is known.";
+    this.part(".problem").hidden = false;
+    this.part(".retry").textContent = "Make it again";
   }
 
   fail(error) {
@@ -219,21 +244,14 @@ function tell(place, message, failed = false) {
   place.classList.toggle("failed", failed);
 }
 
+const takes = (model, name) => name in (model.signatures.generate?.inputs ?? {});
+
 function tableOf(outputs) {
-  const names = Object.keys(outputs);
-  const columns = names.map((name) => [outputs[name]].flat(1));
-  const table = document.createElement("table");
-  const head = table.createTHead().insertRow();
-  for (const name of names) {
-    const cell = document.createElement("th");
-    cell.textContent = name;
-    head.append(cell);
-  }
-  const body = table.createTBody();
-  const count = Math.max(...columns.map((column) => column.length));
-  for (let row = 0; row < count; row += 1) {
-    const line = body.insertRow();
-    for (const column of columns) line.insertCell().textContent = String(column[row] ?? "");
-  }
-  return table;
+  const columns = Object.keys(outputs);
+  const lists = columns.map((name) => [outputs[name]].flat(1));
+  const count = Math.max(...lists.map((list) => list.length));
+  const rows = Array.from({ length: count }, (_, row) =>
+    Object.fromEntries(columns.map((name, index) => [name, lists[index][row] ?? ""])),
+  );
+  return rowsOf(columns, rows, 0);
 }

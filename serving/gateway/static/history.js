@@ -1,7 +1,11 @@
 // What this browser asked, kept in its own storage.
 
+import { title as titleOf } from "/static/forms.js";
+
 const NAME = "loomline.history";
 const LIMIT = 50;
+// Of one answer, in characters; a larger one is made again from its seed.
+const LARGEST = 60_000;
 
 export function entries() {
   try {
@@ -11,7 +15,15 @@ export function entries() {
   }
 }
 
-export function add(entry) {
+// Without images or rows that would fill the storage.
+function light(answer) {
+  if (JSON.stringify(answer).length <= LARGEST) return answer;
+  const { images, rows, columns, ...facts } = answer;
+  return { ...facts, left_out: true };
+}
+
+export function add(whole) {
+  const entry = { ...whole, answers: whole.answers.map(light) };
   try {
     localStorage.setItem(NAME, JSON.stringify([entry, ...entries()].slice(0, LIMIT)));
   } catch {
@@ -31,7 +43,7 @@ export function show(list, found, restore) {
       const title = document.createElement("strong");
       const facts = document.createElement("span");
       button.type = "button";
-      title.textContent = entry.asked.prompt?.trim() || "(no prompt)";
+      title.textContent = titleOf(entry.asked);
       const when = new Date(entry.time).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
       const versions = entry.answers.map((answer) => answer.version).filter((one) => one != null);
       facts.textContent = [when, versions.length ? `version ${versions.join(", ")}` : ""]

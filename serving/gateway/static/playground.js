@@ -2,6 +2,7 @@
 
 import { GatewayError, apiKey, getJson } from "/static/api.js";
 import { Answer, say } from "/static/answer.js";
+import * as forms from "/static/forms.js";
 import * as history from "/static/history.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -14,6 +15,11 @@ let running = null;
 let shown = [];
 
 const model = () => models.find((each) => each.name === $("#model").value);
+
+// Whether a model is asked by a form of its own; others by one made of their signature.
+const named = (chosen) =>
+  ["text", "table"].includes(chosen.modality) ||
+  (chosen.modality === "image" && "seed" in (chosen.signatures.generate?.inputs ?? {}));
 
 // --- settings -------------------------------------------------------------------------------
 
@@ -34,11 +40,14 @@ function apply(values) {
 }
 
 function showSettings() {
+  forms.showValues();
   for (const name of SLIDERS) $(`output[for=${name}]`).textContent = $(`#${name}`).value;
   const now = settings();
-  const seed = `seed ${now.seed}`;
-  $("#sampling-summary").textContent =
-    `${now.max_new_tokens} tokens · temperature ${now.temperature} · ${seed}`;
+  const text = (model()?.modality ?? "text") === "text";
+  const words = text
+    ? [`${now.max_new_tokens} tokens`, `temperature ${now.temperature}`]
+    : forms.summary();
+  $("#sampling-summary").textContent = [...words, `seed ${now.seed}`].join(" · ");
 }
 
 function newSeed() {
@@ -51,7 +60,11 @@ function newSeed() {
 function remember() {
   const choices = { model: $("#model").value, version: $("#version").value };
   if ($("#compare").checked) choices.compare = $("#other-version").value || "latest";
-  const values = new URLSearchParams({ ...settings(), ...choices, prompt: $("#prompt").value });
+  const asked =
+    model().modality === "text"
+      ? { ...settings(), prompt: $("#prompt").value }
+      : { seed: settings().seed, form: JSON.stringify(forms.body(model())) };
+  const values = new URLSearchParams({ ...asked, ...choices });
   window.history.replaceState(null, "", `#${values}`);
 }
 
@@ -62,6 +75,13 @@ function recall() {
   choose($("#other-version"), values.compare);
   $("#compare").checked = values.compare !== undefined;
   showCompare();
+  if (values.form !== undefined) {
+    try {
+      forms.restore(JSON.parse(values.form));
+    } catch {
+      // Somebody changed the address by hand.
+    }
+  }
   apply({ ...DEFAULTS, ...model()?.defaults, ...values });
   if (values.seed === undefined) newSeed();
 }
@@ -115,11 +135,13 @@ function showModel() {
     select.replaceChildren(...options());
     choose(select, before);
   }
-  const text = chosen.modality === "text";
-  $("#text-form").hidden = !text;
-  $("#sampling").hidden = !text;
-  $("#other-form").hidden = text;
-  if (!text) showInputs(chosen);
+  const form = named(chosen);
+  forms.show(form ? chosen : { ...chosen, modality: "other" });
+  $("#text-form").hidden = chosen.modality !== "text";
+  $("#sampling").hidden = !form;
+  $("#other-form").hidden = form;
+  if (!form) showInputs(chosen);
+  showSettings();
   if (chosen.error) notice(`${chosen.name}: ${chosen.error.message}`);
 }
 
@@ -162,14 +184,18 @@ function inputsOf(chosen) {
 
 function asks(chosen) {
   const first = target($("#version"));
-  if (chosen.modality !== "text") return [{ ...inputsOf(chosen), ...first }];
-  const common = { model: chosen.name, prompt: $("#prompt").value, ...settings() };
+  if (!named(chosen)) return [{ ...inputsOf(chosen), ...first }];
+  const common =
+    chosen.modality === "text"
+      ? { model: chosen.name, prompt: $("#prompt").value, ...settings() }
+      : { model: chosen.name, ...forms.body(chosen), seed: settings().seed };
   const asked = [{ ...common, ...first }];
   if ($("#compare").checked) {
     const second = target($("#other-version"));
     const same = JSON.stringify(first) === JSON.stringify(second);
     // Two versions are compared on one seed; one version on two.
-    asked.push({ ...common, ...second, seed: same ? common.seed + 1 : common.seed });
+    // The seeds of several images follow each other.
+    asked.push({ ...common, ...second, seed: same ? common.seed + (common.n ?? 1) : common.seed });
   }
   return asked;
 }
@@ -194,7 +220,7 @@ async function generate(again) {
     problem(error);
     return;
   }
-  if (chosen.modality === "text") remember();
+  if (named(chosen)) remember();
   shown = asked.map((each, index) => {
     const name = asked.length > 1 ? `Answer ${"AB"[index]}` : "Answer";
     const answer = new Answer(name, each);
@@ -225,11 +251,13 @@ function settle(chosen, ended) {
   if (shown.length === 2 && shown.every((each) => each.finished)) offerPreference();
   const what = done ? `Finished: ${done} of ${shown.length} answers.` : "";
   announce(failed.length ? `${what} ${failed[0].message}` : what || "Stopped.");
-  if (done && chosen.modality === "text") {
+  if (done && named(chosen)) {
+    const text = chosen.modality === "text";
     history.add({
       time: Date.now(),
       asked: shown[0].asked,
-      answers: shown.map((each) => ({ ...each.facts, text: each.text })),
+      other: shown[1]?.asked,
+      answers: shown.map((each) => (text ? { ...each.facts, text: each.text } : each.facts)),
     });
     showHistory(history.entries());
   }
@@ -269,33 +297,73 @@ function showHistory(found) {
   history.show($("#history"), found, restore);
 }
 
+const versionKey = ({ version, label }) =>
+  label ? `label:${label}` : version != null ? `version:${version}` : "";
+
+// The model, the versions and the settings that gave an answer, and the answer.
 function restore(entry) {
-  $("#prompt").value = entry.asked.prompt ?? "";
-  apply(entry.asked);
+  const { asked, other } = entry;
+  if (models.some((each) => each.name === asked.model) && asked.model !== $("#model").value) {
+    $("#model").value = asked.model;
+    showModel();
+  }
+  // A version that is gone leaves the latest one.
+  choose($("#version"), versionKey(asked));
+  $("#compare").checked = Boolean(other);
+  if (other) choose($("#other-version"), versionKey(other));
+  showCompare();
+  $("#prompt").value = asked.prompt ?? "";
+  forms.restore(asked);
+  apply(asked);
   shown = entry.answers.map((facts, index) => {
     const name = entry.answers.length > 1 ? `Answer ${"AB"[index]}` : "Answer";
-    const answer = new Answer(name, { ...entry.asked, seed: facts.seed });
+    const again = (index && other) || asked;
+    const answer = new Answer(name, { ...again, seed: facts.seed ?? again.seed });
+    answer.onretry = () => generate([answer]);
     answer.finish(facts);
+    if (facts.left_out) answer.leftOut();
     return answer;
   });
   $("#answers").replaceChildren(...shown.map((each) => each.element));
   if (shown.length === 2) offerPreference();
   else $("#preference").hidden = true;
-  $("#prompt").focus();
+  $(asked.prompt === undefined ? "#go" : "#prompt").focus();
+}
+
+// A record of the gateway as an entry of the history.
+function fromRecord(record) {
+  const { inputs, outputs, model: name, version, label } = record;
+  if (!outputs) return null;
+  const asked = { ...inputs, model: name, ...(label ? { label } : { version }) };
+  const facts = { ...record, seed: inputs.seed };
+  const entry = { time: Date.parse(record.created), asked };
+  if (outputs.text !== undefined) return { ...entry, answers: [{ ...facts, text: outputs.text }] };
+  if (inputs.n !== undefined && Array.isArray(outputs.image)) {
+    const images = outputs.image.map((each, index) => ({
+      b64: each.b64,
+      media_type: "image/png",
+      class: outputs.label?.[index] ?? "",
+      seed: outputs.seed?.[index] ?? inputs.seed,
+    }));
+    const whole = images.every((each) => each.b64);
+    return { ...entry, answers: [whole ? { ...facts, images } : { ...facts, left_out: true }] };
+  }
+  if (inputs.num_rows === undefined) return null;
+  const columns = Object.keys(outputs);
+  const count = outputs[columns[0]]?.length ?? 0;
+  if (count < inputs.num_rows) return { ...entry, answers: [{ ...facts, left_out: true }] };
+  const rows = Array.from({ length: count }, (_, row) =>
+    Object.fromEntries(columns.map((column) => [column, outputs[column][row]])),
+  );
+  return { ...entry, answers: [{ ...facts, columns, rows }] };
 }
 
 async function fromGateway() {
   try {
     const { requests } = await getJson("/v1/requests?limit=20");
-    const texts = requests.filter((each) => each.outputs?.text !== undefined);
-    showHistory(
-      texts.map((each) => ({
-        time: Date.parse(each.created),
-        asked: each.inputs,
-        answers: [{ ...each, seed: each.inputs.seed, text: each.outputs.text }],
-      })),
-    );
-    announce(`${texts.length} requests of the gateway.`);
+    const found = requests.map(fromRecord).filter(Boolean);
+    showHistory(found);
+    announce(`${found.length} requests of the gateway.`);
   } catch (error) {
     problem(error);
   }
@@ -345,7 +413,10 @@ $("#composer").addEventListener("submit", (event) => {
 });
 $("#stop").addEventListener("click", () => running?.abort());
 $("#dice").addEventListener("click", newSeed);
-$("#sampling").addEventListener("input", showSettings);
+for (const part of ["#sampling", "#image-form", "#table-form"]) {
+  $(part).addEventListener("input", showSettings);
+}
+$("#add-condition").addEventListener("click", () => forms.addCondition().focus());
 $("#model").addEventListener("change", () => {
   showModel();
   apply({ ...DEFAULTS, ...model()?.defaults });

@@ -88,6 +88,23 @@ def test_concurrent_pushes_of_one_model_publish_it_once(candidate: Make, tmp_pat
     assert _whole(base) == [1]
 
 
+def test_a_push_waits_for_another_one_only_so_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with exclusive(tmp_path, "text") as folder:
+        began = time.monotonic()
+        with (
+            pytest.raises(PublishError, match=r"no other push to .* for 0\.3 s") as caught,
+            exclusive(tmp_path, "text", seconds=0.3),
+        ):
+            pass
+        assert 0.3 <= time.monotonic() - began < 5
+        assert "\n" not in str(caught.value)
+        assert capsys.readouterr().out.count(f"waiting for another push to {folder}") == 1
+    with exclusive(tmp_path, "text", seconds=0.3) as again:
+        assert again == folder
+
+
 def test_a_full_file_leaves_earlier_versions_alone(candidate: Make, tmp_path: Path) -> None:
     base = tmp_path / "models"
     candidate("a").push(base)

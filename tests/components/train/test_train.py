@@ -16,8 +16,10 @@ from components.artifacts import TransformedExamples
 from components.errors import DataError, TrainingError
 from components.train import windows
 from components.train.decoder import Decoder
+from components.train.events import Events
 from components.train.learner import Learner
 from components.train.options import TrainOptions
+from components.train.text_previews import TextPreviews
 from components.train.train import Training
 
 SMALL = {
@@ -129,6 +131,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     examples: TransformedExamples, tmp_path: Path
 ) -> None:
     changed = {"steps": 600, "eval_every": 200, "checkpoint_seconds": 1, "dropout": 0.1}
+    changed |= {"ema": 0.9, "l1": 1e-6}
     program = (
         "import sys, json; from pathlib import Path; from components.artifacts import *; "
         "from components.train.options import TrainOptions; "
@@ -155,6 +158,76 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     whole = _train(examples, tmp_path / "whole", **changed)
     for name, value in whole.learner.model.numpy_weights().items():
         np.testing.assert_allclose(resumed.learner.model.numpy_weights()[name], value, atol=1e-6)
+
+
+def test_the_average_of_the_weights_is_judged_and_kept(
+    examples: TransformedExamples, tmp_path: Path
+) -> None:
+    plain = _train(examples, tmp_path / "plain", steps=10, eval_every=10)
+    kept = _train(examples, tmp_path / "ema", steps=10, ema=0.5, eval_every=10).learner
+    learner = Learner(Decoder(41, 8, 1, 16, 2), plain.options)
+    batches = windows.training_batches(examples.shards("train"), 8, 4, 0, 0)
+    average = learner.model.numpy_weights()
+    for step in range(10):
+        learner.train(next(batches))
+        share = 1 - min(0.5, (1 + step) / (10 + step))
+        for name, value in learner.model.numpy_weights().items():
+            average[name] = average[name] + share * (value - average[name])
+    for name, value in plain.learner.model.numpy_weights().items():
+        np.testing.assert_allclose(learner.model.numpy_weights()[name], value, atol=1e-6)
+        np.testing.assert_allclose(kept.model.numpy_weights()[name], average[name], atol=1e-5)
+    last = learner.model.numpy_weights()["blocks.0.qkv"]
+    assert np.abs(average["blocks.0.qkv"] - last).max() > 1e-3
+
+
+def test_an_l1_penalty_leaves_smaller_matrices(
+    examples: TransformedExamples, tmp_path: Path
+) -> None:
+    sizes = {}
+    for l1 in (0.0, 1.0):
+        run = _train(examples, tmp_path / str(l1), l1=l1, weight_decay=0.0, clip_norm=1e9)
+        weights = run.learner.model.numpy_weights()
+        sizes[l1] = [
+            float(np.abs(weights[n]).mean()) for n in ("blocks.0.qkv", "position_embedding")
+        ]
+    assert sizes[1.0][0] < 0.9 * sizes[0.0][0]
+    assert sizes[1.0][1] > 0.9 * sizes[0.0][1]
+
+
+def test_a_rate_of_0_is_found_once_and_kept_over_a_restart(
+    examples: TransformedExamples, tmp_path: Path
+) -> None:
+    training = _train(examples, tmp_path, learning_rate=0, checkpoint_seconds=1)
+    found = training.options.learning_rate
+    assert 1e-4 < found < 0.5
+    losses = [entry["eval_loss"] for entry in training.card()["history"]]
+    assert losses[-1] < losses[0]
+    options = TrainOptions.model_validate({**SMALL, "learning_rate": 0, "checkpoint_seconds": 1})
+    again = Training(examples, options, tmp_path / "checkpoints", tmp_path / "logs")
+    assert again.progress.step == training.progress.step
+    assert again.options.learning_rate == found
+
+
+def test_previews_are_what_the_model_writes_by_now(tmp_path: Path) -> None:
+    model = Decoder(300, 16, 1, 16, 2)
+
+    def detokenize(tokens: tf.RaggedTensor) -> tf.Tensor:
+        return tf.strings.reduce_join(tf.strings.as_string(tokens), axis=1, separator=" ")
+
+    previews = TextPreviews(model, detokenize, tmp_path / "previews", Events(tmp_path))
+    previews.write(1)
+    # Logits are the embedding times the stream: this makes token 7 the likeliest, always.
+    embedding = np.zeros((300, 16), "float32")
+    embedding[7] = 100.0
+    model.token_embedding.assign(embedding)
+    model.position_embedding.assign(np.zeros((16, 16)))
+    model.blocks[0].set_weights([np.zeros_like(weight) for weight in model.blocks[0].get_weights()])
+    model.position_embedding.assign(np.tile(np.linspace(1, 2, 16, dtype="float32"), (16, 1)))
+    model.final_norm.assign(np.linspace(1, 2, 16, dtype="float32"))
+    previews.write(2)
+    first, second = ((tmp_path / "previews" / f"step-{s:06d}.md").read_text() for s in (1, 2))
+    assert first != second
+    assert second == "\n\n".join(["> " + " ".join(["7"] * 15)] * 4) + "\n"
 
 
 def test_a_loss_that_is_no_number_ends_in_one_line(

@@ -176,3 +176,142 @@ def until() -> Callable[..., None]:
 def events() -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
     """Parses a stream's text."""
     return parse_events
+
+
+LABELS = ["Bag", "Coat <b>", "Sneaker"]
+CATEGORIES = ["AA", "B6", "UA, United"]
+
+
+def _image_module() -> Any:
+    """Draws a square whose shade is the row's guidance and whose size is its class."""
+    import tensorflow as tf
+
+    names = tf.constant(LABELS)
+
+    def specs(*names: tuple[str, Any]) -> list[Any]:
+        return [tf.TensorSpec([None], dtype, name) for name, dtype in names]
+
+    class Images(tf.Module):
+        @tf.function(
+            input_signature=specs(
+                ("label", tf.string),
+                ("seed", tf.int64),
+                ("guidance", tf.float32),
+                ("steps", tf.float32),
+            )
+        )
+        def generate(self, label, seed, guidance, steps):
+            rows = tf.size(label)
+            guidance = tf.broadcast_to(tf.where(tf.math.is_nan(guidance), 2.0, guidance), [rows])
+            message = tf.strings.join(
+                ["guidance must be from 0 to 20. Received: ", tf.strings.as_string(guidance[0])]
+            )
+            with tf.control_dependencies(
+                [tf.debugging.Assert(tf.reduce_all(guidance <= 20), [message])]
+            ):
+                drawn = tf.cast(tf.broadcast_to(seed, [rows]) % len(LABELS), tf.int32)
+            which = tf.argmax(label[:, None] == names[None], 1, output_type=tf.int32)
+            which = tf.where(label == "", drawn, which)
+            steps = tf.broadcast_to(tf.where(tf.math.is_nan(steps), 50.0, steps), [rows])
+
+            def draw(row):
+                size = 4 + 3 * which[row]
+                inside = tf.range(16) < size
+                square = tf.cast(inside[:, None] & inside[None], tf.float32)
+                shade = tf.cast(255 - 10 * guidance[row] - 0 * steps[row], tf.uint8)
+                noise = tf.cast(tf.broadcast_to(seed, [rows])[row] % 60, tf.uint8)
+                pixels = tf.where(square > 0, shade, noise)
+                return tf.io.encode_png(tf.stack([pixels, pixels // 2, noise + 0 * pixels], -1))
+
+            images = tf.map_fn(draw, tf.range(rows), fn_output_signature=tf.string)
+            return {"image": images, "label": tf.gather(names, which)}
+
+        @tf.function(input_signature=specs(("about", tf.string)))
+        def describe(self, about):
+            guidance = {"default": 2.0, "minimum": 0.0, "maximum": 20.0}
+            steps = {"default": 50.0, "minimum": 1.0, "maximum": 200.0}
+            facts = {
+                "modality": "image",
+                "labels": LABELS,
+                "parameters": {"guidance": guidance, "steps": steps},
+            }
+            return {"json": tf.fill(tf.shape(about), json.dumps(facts))}
+
+    module = Images()
+    return module, {"generate": module.generate, "describe": module.describe}
+
+
+def _table_module() -> Any:
+    """Rows of a carrier, a delay that may be missing, a distance and a flag."""
+    import tensorflow as tf
+
+    class Table(tf.Module):
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([1], tf.int32, "num_rows"),
+                tf.TensorSpec([None], tf.string, "conditions"),
+                tf.TensorSpec([1], tf.float32, "temperature"),
+                tf.TensorSpec([1], tf.int64, "seed"),
+            ]
+        )
+        def generate(self, num_rows, conditions, temperature, seed):
+            known = tf.strings.regex_full_match(conditions, "carrier=.*")
+            message = tf.strings.join(["conditions must name carrier. Received: ", *[""]])
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [message])]):
+                index = tf.range(num_rows[0])
+            given = tf.strings.regex_replace(conditions, "^carrier=", "")
+            carriers = tf.gather(tf.constant(CATEGORIES), (index + tf.cast(seed[0], tf.int32)) % 3)
+            some = tf.concat([given, [""]], 0)[0]
+            carrier = tf.where(tf.size(given) > 0, tf.fill(num_rows, some), carriers)
+            return {
+                "carrier": carrier,
+                "dep_delay": tf.cast(index, tf.float32) * temperature[0] / 8,
+                "dep_delay.missing": index % 4 == 3,
+                "distance": tf.cast(index, tf.int64) + 2**40,
+                "cancelled": index % 2 == 0,
+            }
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "about")])
+        def describe(self, about):
+            columns = [
+                {"name": "distance", "kind": "numerical", "minimum": 80, "maximum": 4983},
+                {"name": "carrier", "kind": "categorical", "categories": CATEGORIES},
+                {"name": "dep_delay", "kind": "numerical"},
+            ]
+            return {"json": tf.fill(tf.shape(about), json.dumps({"columns": columns}))}
+
+    module = Table()
+    return module, {"generate": module.generate, "describe": module.describe}
+
+
+@pytest.fixture(scope="session")
+def gallery(
+    start_server: Callable[..., Any],
+    start_gateway: Callable[..., Running],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Running:
+    """A gateway in front of a model of images and one of rows, and one that tells nothing."""
+    import tensorflow as tf
+
+    from serving.client import Client
+
+    root = tmp_path_factory.mktemp("gallery")
+    plain, signatures = _image_module()
+    del signatures["describe"]
+    for name, (module, found) in {
+        "image": _image_module(),
+        "table": _table_module(),
+        "plain": (plain, signatures),
+    }.items():
+        tf.saved_model.save(module, str(root / name / "1"), signatures=found)
+    entries = "".join(
+        f'config {{ name: "{name}" base_path: "{root / name}" model_platform: "tensorflow" }} '
+        for name in ("image", "table", "plain")
+    )
+    file = root / "models.config"
+    file.write_text(f"model_config_list {{ {entries} }}")
+    server = start_server(root / "image", f"--model_config_file={file}")
+    for name in ("image", "table", "plain"):
+        with Client(server.address, model=name) as client:
+            client.wait_until_available(120)
+    return start_gateway(server.address, "--models=image,table,plain", "--flush-seconds=0.05")

@@ -1,0 +1,173 @@
+"""Tells two sides apart with a classifier: drift that no single measure shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from components.drift.sides import Descriptor, Side
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# As in Evidently's own model-based test: sides told apart no better than this are taken for alike.
+THRESHOLD = 0.55
+# Rows of a side that the classifier sees at most.
+MOST_ROWS = 1000
+DIVISIONS = 199
+_FALSE_ALARMS = 0.05
+_FOLDS = 5
+# How strongly the classifier is regularized, as a share of the features' own variance.
+_SHRINKAGE = 0.1
+_QUANTILES = 10
+_MOST_CATEGORIES = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainTest:
+    """How well a classifier tells rows of the two sides apart.
+
+    Attributes:
+        auc: area under the ROC curve on rows that it was not trained on; 0.5 is chance.
+        low, high: 95% interval of it.
+        chance: the area that 5% of divisions at random pass.
+        limit: what it had to pass: `THRESHOLD`, or `chance` where that is more.
+        rows: how many of the smaller side were used.
+    """
+
+    auc: float
+    low: float
+    high: float
+    chance: float
+    limit: float
+    rows: int
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the sides differ."""
+        return self.auc > self.limit
+
+
+def domain_test(reference: Side, current: Side) -> DomainTest | None:
+    """Trains a linear classifier to tell the sides apart, cross-validated.
+
+    The area under its ROC curve measures drift of all features together (a classifier two-sample
+    test, Lopez-Paz and Oquab 2017). Chance is measured by dividing the same rows at random.
+
+    Returns:
+        None where the sides have no features, or too few rows for the folds.
+    """
+    if reference.features is None or current.features is None:
+        return None
+    import numpy as np
+
+    parts = [reference.features[:MOST_ROWS], current.features[:MOST_ROWS]]
+    fewest = min(map(len, parts))
+    if fewest < 2 * _FOLDS:
+        return None
+    features = np.concatenate(parts).astype(np.float64)
+    features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-9)
+    truth = np.repeat([False, True], [len(part) for part in parts])
+    generator = np.random.default_rng(0)
+    divisions = [generator.permutation(truth) for _ in range(DIVISIONS)]
+    found = _areas(features, np.stack([truth, *divisions], axis=1))
+    auc = float(found[0])
+    rank = int(np.ceil((1 - _FALSE_ALARMS) * (DIVISIONS + 1))) - 1
+    chance = float(np.sort(found[1:])[rank])
+    margin = 1.96 * _standard_error(auc, *map(len, parts))
+    low, high = max(auc - margin, 0.0), min(auc + margin, 1.0)
+    return DomainTest(auc, low, high, chance, max(THRESHOLD, chance), fewest)
+
+
+def _areas(features: NDArray[np.float64], truths: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Areas under the ROC curve of classifiers, on rows that they did not learn from.
+
+    The classifier is Fisher's linear discriminant with a shrunken covariance (Friedman 1989,
+    "Regularized discriminant analysis"), found as a ridge regression on which side a row is of;
+    all divisions of the rows share one factorization.
+
+    Args:
+        features: [rows, features], standardized.
+        truths: [rows, divisions], which side each row is of.
+
+    Returns:
+        [divisions], means over the folds.
+    """
+    import numpy as np
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
+    folds = np.random.default_rng(0).permutation(len(features)) % _FOLDS
+    sides = truths - truths.mean(axis=0)
+    areas = []
+    for fold in range(_FOLDS):
+        learnt, judged = features[folds != fold], folds == fold
+        shrunken = learnt.T @ learnt + _SHRINKAGE * len(learnt) * np.eye(learnt.shape[1])
+        weights = np.linalg.solve(shrunken, learnt.T @ sides[folds != fold])
+        # The area is the share of pairs that the scores rank rightly (Mann and Whitney 1947).
+        ranks = rankdata(features[judged] @ weights, axis=0)
+        positive = truths[judged]
+        count = positive.sum(axis=0)
+        pairs = np.maximum(count * (len(positive) - count), 1)
+        areas.append(((ranks * positive).sum(axis=0) - count * (count + 1) / 2) / pairs)
+    return np.asarray(np.mean(areas, axis=0))
+
+
+def _standard_error(auc: float, negatives: int, positives: int) -> float:
+    """Of an area under the curve (Hanley and McNeil 1982, "The meaning and use of the area")."""
+    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = (
+        auc * (1 - auc) + (positives - 1) * (one - auc**2) + (negatives - 1) * (two - auc**2)
+    ) / (positives * negatives)
+    return math.sqrt(max(variance, 0.0))
+
+
+def table_features(
+    descriptors: Sequence[Descriptor],
+    reference: Sequence[NDArray[Any]],
+    current: Sequence[NDArray[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Encodes columns of any kind so that a linear classifier sees the shape of each.
+
+    Numbers fall into one of ten bins between common quantiles, or the bin of missing ones;
+    categories into the commonest, or the bin of all others.
+
+    Args:
+        descriptors: of the columns.
+        reference, current: for each descriptor [rows], as in `Measured`.
+
+    Returns:
+        Both sides as float64 [rows, bins] of 0 and 1.
+    """
+    import numpy as np
+
+    encoded = []
+    rows = len(reference[0]) if reference else 0
+    for descriptor, before, after in zip(descriptors, reference, current, strict=True):
+        both = np.concatenate([before, after])
+        codes = _categories(both) if descriptor.categorical else _bins(both)
+        encoded.append(np.eye(int(codes.max(initial=0)) + 1)[codes])
+    joined = np.concatenate(encoded, axis=1) if encoded else np.zeros((0, 0))
+    return joined[:rows], joined[rows:]
+
+
+def _bins(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    import numpy as np
+
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros(len(values), np.int64)
+    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, _QUANTILES + 1)[1:-1]))
+    codes = np.searchsorted(edges, values, side="right")
+    return np.where(known, codes, len(edges) + 1)
+
+
+def _categories(values: NDArray[Any]) -> NDArray[np.int64]:
+    import numpy as np
+
+    common = Counter(values.tolist()).most_common(_MOST_CATEGORIES)
+    place = {category: code for code, (category, _) in enumerate(common)}
+    return np.array([place.get(value, len(place)) for value in values.tolist()], np.int64)

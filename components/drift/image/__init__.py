@@ -1,0 +1,1 @@
+"""Compares eras of images, and generated images with real ones."""

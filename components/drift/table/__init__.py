@@ -1,0 +1,1 @@
+"""Compares eras of a table, and generated rows with real ones."""

@@ -1,0 +1,55 @@
+"""The evaluate step for images as a Kubeflow component."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.evaluate.image.options import EvaluateImageOptions
+from components.image import IMAGE
+from components.options import describe
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@describe(
+    EvaluateImageOptions,
+    champion="Folder of the published version to compare with; empty for none.",
+    champion_digest="Digest of that version's model; another model in its place is measured anew.",
+    code_digest="Digest of the code; changed code is run anew.",
+)
+def evaluate(
+    examples: Input[Dataset],
+    model: Input[Model],
+    samples: int,
+    neighbours: int,
+    classifier_rows: int,
+    classifier_epochs: int,
+    resamples: int,
+    serving_versions: list,
+    seed: int,
+    champion: str,
+    champion_digest: str,
+    code_digest: str,
+    evaluation: Output[Artifact],
+    metrics: Output[Metrics],
+    page: Output[HTML],
+) -> None:
+    """Judges the exported model of images on held-out images, beside a floor and a baseline."""
+    chosen_values = dict(locals())
+    import shutil
+    from pathlib import Path
+
+    from components.artifacts import Evaluation, write_json
+    from components.errors import one_line_errors
+    from components.evaluate.image.evaluate import run
+    from components.evaluate.image.options import EvaluateImageOptions
+    from components.options import chosen
+
+    folders = [Path(artifact.path) for artifact in (examples, model, evaluation)]
+    with one_line_errors():
+        source, judged, written = folders
+        options = chosen(EvaluateImageOptions, chosen_values)
+        figures = run(source, judged, options, Path(champion) if champion else None, written)
+    for name, figure in figures.items():
+        metrics.log_metric(name, figure.value)
+    # kfp.local takes an artifact without a file for one that was deleted, and runs the step anew.
+    write_json(Path(metrics.path), metrics.metadata)
+    shutil.copyfile(Evaluation(written).html_path, page.path)

@@ -1,0 +1,1 @@
+"""Reads images with their classes and writes them as examples."""

@@ -1,0 +1,248 @@
+"""Images in folders, named by CSV files, and inside Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import DataError
+from components.ingest.documents import parse_time
+from components.ingest.formats import read_lines
+from components.ingest.image.pictures import Picture, read_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_IMAGES = (".png", ".jpg", ".jpeg")
+_TABLES = (".csv", ".parquet")
+
+# Rows of a Parquet file in memory at a time.
+_BATCH_ROWS = 64
+
+
+class Files:
+    """A folder of images whose subfolders are classes, or tables that name or hold images."""
+
+    def __init__(self, location: str) -> None:
+        """Remembers the location; `files` looks for what is there."""
+        self._location = Path(location).expanduser()
+
+    def files(self) -> dict[str, Path]:
+        if self._location.is_dir():
+            found = [path for path in self._location.rglob("*") if _kind(path) in _IMAGES]
+            root = self._location
+        else:
+            # Path.glob takes no absolute pattern.
+            matches = glob.glob(str(self._location), recursive=True)  # noqa: PTH207
+            found = [path for path in map(Path, matches) if _kind(path) in _TABLES]
+            root = Path(os.path.commonpath([each.parent for each in found])) if found else Path()
+        files = {
+            path.relative_to(root).as_posix(): path for path in sorted(found) if path.is_file()
+        }
+        if not files:
+            raise DataError(
+                f"expected a folder of {', '.join(_IMAGES)} files, or {' or '.join(_TABLES)} "
+                f"files, at {str(self._location)!r}. Received: no such file"
+            )
+        return files
+
+    def pictures(self, image_column: str, label_column: str, time_column: str) -> Iterator[Picture]:
+        files = self.files()
+        if self._location.is_dir():
+            labels = _folder_labels(files) if label_column else {}
+            for name, path in files.items():
+                yield Picture(name, partial(read_file, path), labels.get(name, ""))
+            return
+        columns = (image_column, label_column, time_column)
+        for name, path in files.items():
+            read = _read_csv if _kind(path) == ".csv" else _read_parquet
+            yield from read(name, path, *columns)
+
+    def images(self) -> Iterator[tuple[str, Path]]:
+        """The image files that CSV files name in any of their columns; those that exist."""
+        if self._location.is_dir():
+            return
+        for name, path in self.files().items():
+            if _kind(path) == ".csv":
+                for row in _rows(path, []):
+                    cells = [cell for cell in row.values() if isinstance(cell, str)]
+                    named = [cell for cell in cells if cell.lower().endswith(_IMAGES)]
+                    for cell in named:
+                        if _beside(path, cell).is_file():
+                            yield f"{name}:{cell}", _beside(path, cell)
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower()
+
+
+def _folder_labels(files: dict[str, Path]) -> dict[str, str]:
+    """The class of each image: its first folder below the root.
+
+    Raises:
+        DataError: only some images lie in a folder, or all in the same one.
+    """
+    labels = {name: name.split("/")[0] if "/" in name else "" for name in files}
+    classes = sorted(set(labels.values()))
+    if classes == [""]:
+        return labels
+    if "" in classes:
+        loose = [name for name, label in labels.items() if not label]
+        raise DataError(
+            f"expected every image in a subfolder that is named after its class. Received: "
+            f"{len(loose):,} of {len(labels):,} beside the subfolders, such as {loose[0]!r}; move "
+            "them, or set ingest.label_column to '' for images without classes"
+        )
+    if len(classes) == 1:
+        raise DataError(
+            f"expected subfolders of at least two classes. Received: one, {classes[0]!r}, with "
+            f"all {len(labels):,} images; add a class, or set ingest.label_column to '' for "
+            "images without classes"
+        )
+    return labels
+
+
+def _beside(table: Path, name: str) -> Path:
+    """An image that a CSV file names, relative to the file's own folder."""
+    return table.parent / name
+
+
+def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file.
+
+    Raises:
+        DataError: a column is missing, or a row is cut short.
+    """
+    rows = csv.DictReader(read_lines(path), strict=True)
+    try:
+        _need(path, list(rows.fieldnames or []), columns)
+        for row in rows:
+            for column in columns:
+                if row[column] is None:
+                    raise DataError(
+                        f"expected {column!r} at {path}:{rows.line_num}. Received: a row that "
+                        "ends before it"
+                    )
+            yield row
+    except csv.Error as error:
+        raise DataError(f"expected CSV at {path}:{rows.line_num}. Received: {error}") from None
+
+
+def _read_csv(
+    name: str, path: Path, image_column: str, label_column: str, time_column: str
+) -> Iterator[Picture]:
+    columns = [column for column in (image_column, label_column, time_column) if column]
+    for index, row in enumerate(_rows(path, columns)):
+        where = f"{path}, row {index + 1}"
+        yield Picture(
+            f"{name}:{index}:{row[image_column]}",
+            partial(read_file, _beside(path, row[image_column])),
+            row[label_column].strip() if label_column else "",
+            _time(row.get(time_column), time_column, where),
+        )
+
+
+def _read_parquet(
+    name: str, path: Path, image_column: str, label_column: str, time_column: str
+) -> Iterator[Picture]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [column for column in (image_column, label_column, time_column) if column]
+    index = 0
+    try:
+        with pq.ParquetFile(path) as reader:
+            schema = reader.schema_arrow
+            _need(path, schema.names, columns)
+            _need_bytes(path, schema, image_column)
+            names = _class_names(schema, label_column)
+            for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    where = f"{path}, row {index}"
+                    yield Picture(
+                        f"{name}:{index}",
+                        partial(_content, row[image_column]),
+                        _label(row.get(label_column), names, where),
+                        _time(row.get(time_column), time_column, where),
+                    )
+                    index += 1
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"expected a Parquet file at {path}. Received: {reason}") from None
+
+
+def _need(path: Path, present: list[str], wanted: list[str]) -> None:
+    for column in wanted:
+        if column not in present:
+            raise DataError(
+                f"expected the column {column!r} in {path}. Received: "
+                f"{', '.join(present) or 'no columns'}; set ingest.image_column, label_column and "
+                "time_column"
+            )
+
+
+def _need_bytes(path: Path, schema: pa.Schema, column: str) -> None:
+    """Refuses a column that holds no bytes; a struct's field `bytes` is what datasets hubs write.
+
+    Raises:
+        DataError: there are none.
+    """
+    import pyarrow.types as types
+
+    kind = schema.field(column).type
+    if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    if not (types.is_binary(kind) or types.is_large_binary(kind)):
+        raise DataError(
+            f"expected the bytes of image files in the column {column!r} of {path}. "
+            f"Received: {kind}"
+        )
+
+
+def _content(value: Any) -> bytes:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if data is None:
+        raise OSError("no image in this row")
+    return bytes(data)
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str]:
+    """The names of classes that are numbers, where the file tells them as dataset hubs do."""
+    try:
+        content = json.loads((schema.metadata or {})[b"huggingface"])
+        return [str(name) for name in content["info"]["features"][column]["names"]]
+    except (KeyError, ValueError, TypeError):
+        return []
+
+
+def _label(value: Any, names: list[str], where: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool) and names:
+        if not 0 <= value < len(names):
+            raise DataError(
+                f"expected a class of 0 to {len(names) - 1} at {where}. Received: {value}"
+            )
+        return names[value]
+    if isinstance(value, str | int):
+        return str(value).strip()
+    raise DataError(
+        f"expected a class as text or a whole number at {where}. Received: {type(value).__name__}"
+    )
+
+
+def _time(value: object, column: str, where: str) -> Any:
+    if not column:
+        return None
+    try:
+        return parse_time(value)
+    except (ValueError, OverflowError):
+        raise DataError(
+            f"expected a year or an ISO 8601 time in {column!r} at {where}. Received: {value!r}"
+        ) from None

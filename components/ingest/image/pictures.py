@@ -1,0 +1,55 @@
+"""An image as a source yields it, before anything is decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+# The largest file that is read. What is bigger cannot hold a sensible number of pixels.
+MOST_BYTES = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One image of a source.
+
+    Attributes:
+        document_id: stable name, the same wherever the source lies.
+        read: returns the encoded image; an OSError says that it cannot be read.
+        label: its class, empty where it has none.
+        event_time: when it was made, in UTC, or None.
+        held_out: whether the source itself sets it aside for testing.
+    """
+
+    document_id: str
+    read: Callable[[], bytes]
+    label: str
+    event_time: dt.datetime | None = None
+    held_out: bool = False
+
+
+class Source(Protocol):
+    """A collection of images."""
+
+    def files(self) -> dict[str, Path]:
+        """The files behind the source by stable name, in a fixed order.
+
+        Raises:
+            DataError: there are none.
+        """
+
+    def pictures(self, image_column: str, label_column: str, time_column: str) -> Iterator[Picture]:
+        """Streams the images in a fixed order; can be called anew.
+
+        Raises:
+            DataError: the source cannot be read.
+        """
+
+
+def read_file(path: Path) -> bytes:
+    """Reads an image file, and no more of it than `MOST_BYTES` and one byte."""
+    with path.open("rb") as stream:
+        return stream.read(MOST_BYTES + 1)

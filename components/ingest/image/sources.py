@@ -1,0 +1,67 @@
+"""Where images come from: sources by URI, read as streams."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+from components.errors import ConfigError, DataError
+from components.ingest.image.emoji import Emoji
+from components.ingest.image.fashion_mnist import FashionMnist
+from components.ingest.image.files import Files
+from components.ingest.image.pictures import Source
+
+_SCHEMES: dict[str, Callable[[str], Source]] = {
+    "fashion-mnist": FashionMnist,
+    "emoji": Emoji,
+    "file": Files,
+}
+
+
+def open_source(source: str) -> Source:
+    """Finds the source that a URI names; without a scheme it is a path or a glob.
+
+    Raises:
+        ConfigError: no source has the scheme.
+        DataError: what the source needs is not installed.
+    """
+    scheme, colon, rest = source.partition(":")
+    # A single letter before the colon is a Windows drive.
+    if not colon or len(scheme) < 2 or not scheme.replace("-", "").isalnum():
+        return Files(source)
+    if scheme not in _SCHEMES:
+        known = ", ".join(f"{name}:" for name in _SCHEMES)
+        raise ConfigError(f"ingest.source: expected a path or one of {known}. Received: {source!r}")
+    if rest.startswith("//"):
+        rest = urllib.parse.unquote(rest.removeprefix("//"))
+    return _SCHEMES[scheme](rest)
+
+
+def snapshot_digest(source: str) -> str:
+    """Identifies the content of a source: SHA-256 over its files' names and bytes.
+
+    The images that a CSV file names are among them.
+
+    Raises:
+        ConfigError: no source has the URI's scheme.
+        DataError: there is no file, or one cannot be read.
+    """
+    opened = open_source(source)
+    digest = hashlib.sha256()
+    for name, path in opened.files().items():
+        _add(digest, name, path)
+    if isinstance(opened, Files):
+        for name, path in opened.images():
+            _add(digest, name, path)
+    return digest.hexdigest()
+
+
+def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
+    digest.update(name.encode() + b"\0")
+    try:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise DataError(f"expected a readable file. Received: {error}") from None

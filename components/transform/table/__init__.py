@@ -1,0 +1,1 @@
+"""Learns modes and categories and turns the rows of tables into codes and values."""

@@ -1,0 +1,1 @@
+"""Expectations about images that Great Expectations itself has not."""

@@ -1,0 +1,1 @@
+"""Checks tables against the constraints that their user declared."""

@@ -1,0 +1,104 @@
+"""Categories and gaps are scored as carefully as numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.drift.detection import compare
+from components.drift.scoring import Scorer
+from components.drift.sides import Descriptor, Measured
+
+NUMBER = Descriptor("number", "a number")
+CATEGORY = Descriptor("category", "a category", categorical=True)
+EMPTY = Descriptor("empty", "nothing")
+
+
+def _words(rng: np.random.Generator, shares: list[float], rows: int = 300) -> np.ndarray:
+    return np.array(list("abc"), object)[rng.choice(3, rows, p=shares)]
+
+
+@pytest.mark.parametrize(
+    ("method", "falling", "categories"),
+    [
+        ("wasserstein", False, "jensenshannon"),
+        ("jensenshannon", False, "jensenshannon"),
+        ("psi", False, "psi"),
+        ("ks", True, "chisquare"),
+    ],
+)
+def test_categories_are_scored_by_a_method_of_the_same_sense(
+    method: str, falling: bool, categories: str
+) -> None:
+    scorer = Scorer(method)
+    assert scorer.falling is falling
+    assert scorer.methods == {False: method, True: categories}
+    rng = np.random.default_rng(0)
+    before = _words(rng, [0.4, 0.3, 0.3])
+    alike = scorer.score(CATEGORY, before, _words(rng, [0.4, 0.3, 0.3]))
+    other = scorer.score(CATEGORY, before, _words(rng, [0.1, 0.1, 0.8]))
+    assert other < alike if falling else other > alike
+
+
+def test_missing_numbers_are_left_out_and_an_empty_side_is_no_number() -> None:
+    scorer = Scorer("wasserstein")
+    values = np.arange(100.0)
+    gaps = np.where(np.arange(200) % 2, np.nan, np.arange(200) / 2)
+    assert scorer.score(NUMBER, values, gaps) == pytest.approx(0, abs=0.02)
+    assert np.isnan(scorer.score(NUMBER, values, np.full(9, np.nan)))
+    assert scorer.score(NUMBER, np.full(5, np.nan), np.full(9, np.nan)) == 0
+
+
+def test_columns_of_all_kinds_are_compared_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    descriptors = [NUMBER, CATEGORY, EMPTY]
+
+    def side(mean: float, shares: list[float], empty: float) -> Measured:
+        numbers = rng.normal(mean, 1, 300)
+        numbers[::7] = np.nan
+        return Measured(descriptors, [numbers, _words(rng, shares), np.full(300, empty)])
+
+    even, skewed = [0.4, 0.3, 0.3], [0.1, 0.1, 0.8]
+    reference = side(0, even, np.nan)
+    found = compare(
+        {
+            "same": (reference, side(0, even, np.nan)),
+            "moved": (reference, side(2, skewed, np.nan)),
+            "appeared": (reference, side(0, even, 1.0)),
+        },
+        "wasserstein", 0.1, tmp_path / "details.html", items="rows",
+    )  # fmt: skip
+    assert found["same"].drifted == []
+    assert found["same"].unit == "rows"
+    assert {column.descriptor.name for column in found["moved"].drifted} == {"number", "category"}
+    assert {column.descriptor.name for column in found["appeared"].drifted} == {"empty"}
+    columns = {column.descriptor.name: column for column in found["moved"].columns}
+    assert columns["number"].effect == pytest.approx(2, abs=0.3)
+    assert columns["category"].category == "c"
+    assert columns["category"].current_mean == pytest.approx(0.8, abs=0.08)
+    assert "a category" in (tmp_path / "details.html").read_text("utf-8")
+
+
+def test_sides_of_unequal_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="same length"):
+        Measured([NUMBER, EMPTY], [np.ones(3), np.ones(4)])
+    with pytest.raises(ValueError, match="a column for each of 2 descriptors"):
+        Measured([NUMBER, EMPTY], [np.ones(3)])
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "value", "shown"),
+    [
+        (Descriptor("a", "a"), 2.25, "2.2"),
+        (Descriptor("a", "a", digits=3), 0.0312, "0.031"),
+        (Descriptor("a", "a", percent=True), 0.5, "50.0%"),
+        (Descriptor("a", "a", dated=True), 1_357_000_200.0, "2013-01-01 00:30"),
+        (Descriptor("a", "a"), float("nan"), "none"),
+    ],
+)
+def test_values_are_shown_as_a_person_reads_them(
+    descriptor: Descriptor, value: float, shown: str
+) -> None:
+    assert descriptor.shown(value) == shown

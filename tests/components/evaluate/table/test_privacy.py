@@ -1,0 +1,42 @@
+"""Copies of training rows are found; rows of the same distribution are not taken for them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from components.evaluate.table.frames import Framer
+from components.evaluate.table.privacy import closest, nearer_to_training, repeated
+from components.table_schema import Column, TableSchema
+
+Rows = Callable[..., pa.Table]
+KINDS = TableSchema(
+    (
+        Column("carrier", "categorical", "string", False),
+        Column("distance", "numerical", "int64", False, 0),
+        Column("delay", "numerical", "double", True, 1),
+    )
+)
+
+
+def test_copies_lie_nearer_to_training_and_fresh_rows_as_often_to_either(draw_rows: Rows) -> None:
+    training, held_out = draw_rows(800, 0), draw_rows(800, 1)
+    framer = Framer(KINDS, training)
+    frames = [framer.frame(table) for table in (training, held_out, draw_rows(800, 2))]
+    fresh = nearer_to_training(frames[2], frames[0], frames[1]).mean()
+    copied = nearer_to_training(frames[0], frames[0], frames[1]).mean()
+    assert 0.42 < fresh < 0.58
+    assert copied > 0.9
+    assert repeated(frames[0], frames[0]).all()
+    assert repeated(frames[2], frames[0]).mean() < 0.1
+
+
+def test_distances_are_those_by_hand() -> None:
+    table = pa.table({"carrier": ["AA", "UA"], "distance": [100, 200], "delay": [1.0, None]})
+    framer = Framer(KINDS, table)
+    frame = framer.frame(table)
+    first = frame.take(np.array([0]))
+    second = frame.take(np.array([1]))
+    # Another carrier (1), half of the ranks away (0.5), missing against present (1), of 3 columns.
+    np.testing.assert_allclose(closest(first, second, frame.values), [2.5 / 3])
+    np.testing.assert_allclose(closest(first, frame, frame.values), [0.0])
