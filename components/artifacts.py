@@ -363,8 +363,9 @@ class Evaluation(_Report):
 
     Keys of the JSON: `figures` (name -> Figure; yardsticks are named `yardsticks.NAME`),
     `model_digest`, `eval_digest`, `champion` (null, or `version`, `model_digest`, `figures`).
-    Samples have `prompt`, `text`, `num_tokens`, `logprob`, `seed`; scores have `example_id`,
-    `document_id`, `nll` (nats), `num_tokens`, `num_bytes`.
+    Samples of text have `prompt`, `text`, `num_tokens`, `logprob`, `seed`, those of images
+    `label`, `seed`, `image` (PNG), those of tables the columns of the source; scores, which only
+    text has, `example_id`, `document_id`, `nll` (nats), `num_tokens`, `num_bytes`.
     """
 
     _name = "evaluation"
@@ -434,7 +435,7 @@ class Published:
     """One published version: a SavedModel with its provenance in `loomline/` beside it.
 
     `loomline/provenance.json`, and copies of `decision.json`, `evaluation.json`,
-    `scores.parquet` and `drift.json`.
+    `drift.json` and, of text, `scores.parquet`.
     """
 
     path: Path

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -116,9 +116,12 @@ def _drawn(image: Image) -> Text:
     text = Text(no_wrap=True)
     for row in range(0, image.height - 1, 2):
         for column in range(image.width):
-            upper, lower = (
-                "#{:02x}{:02x}{:02x}".format(*pixels[column, place]) for place in (row, row + 1)
-            )
+            upper, lower = (_colour(pixels[column, place]) for place in (row, row + 1))
             text.append("▀", style=f"{upper} on {lower}")
         text.append("\n")
     return text
+
+
+def _colour(pixel: Any) -> str:
+    red, green, blue = pixel
+    return f"#{red:02x}{green:02x}{blue:02x}"

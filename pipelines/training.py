@@ -83,6 +83,7 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
             "drift",
             examples=checked.outputs["validated"],
             evaluation=evaluated.outputs["evaluation"],
+            model=trained.outputs["model"],
             **of_the_run("code_digest"),
         )
         # The gate depends on the time and on what is served, and push acts on the world:

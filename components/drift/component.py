@@ -1,7 +1,7 @@
 """The drift step as a Kubeflow component."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
 from components.drift.options import DriftOptions
 from components.image import IMAGE
@@ -13,6 +13,7 @@ from components.options import describe
 def drift(
     examples: Input[Dataset],
     evaluation: Input[Artifact],
+    model: Input[Model],
     method: str,
     threshold: float,
     max_rows: int,
@@ -21,7 +22,7 @@ def drift(
     metrics: Output[Metrics],
     page: Output[HTML],
 ) -> None:
-    """Compares the training era with the current one, and generated text with real text."""
+    """Compares the training era with the current one, and what is generated with real data."""
     chosen_values = dict(locals())
     import shutil
     from pathlib import Path
@@ -32,10 +33,10 @@ def drift(
     from components.errors import one_line_errors
     from components.options import chosen
 
-    folders = [Path(artifact.path) for artifact in (examples, evaluation, report)]
+    folders = [Path(artifact.path) for artifact in (examples, evaluation, report, model)]
     with one_line_errors():
-        source, judged, written = folders
-        figures = run(source, judged, chosen(DriftOptions, chosen_values), written)
+        source, judged, written, trained = folders
+        figures = run(source, judged, chosen(DriftOptions, chosen_values), written, trained)
     for name, figure in figures.items():
         metrics.log_metric(name, figure.value)
     # kfp.local takes an artifact without a file for one that was deleted, and runs the step anew.

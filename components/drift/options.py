@@ -12,8 +12,8 @@ class DriftOptions(BaseModel):
 
     method: str = Field(
         default="wasserstein",
-        description="Evidently's drift method for the text descriptors, such as ks, psi, "
-        "wasserstein or jensenshannon.",
+        description="Evidently's drift method for numbers, such as ks, psi, wasserstein or "
+        "jensenshannon; one that takes no categories leaves those to jensenshannon or chisquare.",
     )
     threshold: float = Field(
         default=0.1, gt=0, description="Score at which a descriptor counts as drifted."

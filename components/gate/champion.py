@@ -73,7 +73,7 @@ def read_champion(path: Path, evaluation: Evaluation) -> Champion:
             return Champion(name, version, {}, f"another model than {name} was measured")
         figures = {**figures, **_named(anew["figures"])}
     if not figures:
-        problem = f"{name} was not measured on these texts"
+        problem = f"{name} was not measured on these examples"
         return Champion(name, version, {}, problem)
     return Champion(name, version, figures, "", scores if comparable else None)
 

@@ -119,7 +119,7 @@ def _against_champion(
     holds = worst <= rule.tolerance if rule.at_most is not None else worst >= -rule.tolerance
     return _Outcome(
         holds,
-        f"{paired.value:+.4g} against {champion.name}'s {other.value:.4g} on the same texts "
+        f"{paired.value:+.4g} against {champion.name}'s {other.value:.4g} on the same examples "
         f"(95%: {paired.low:+.4g} to {paired.high:+.4g}){_tolerance(rule)}",
         other.value,
     )

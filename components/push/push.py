@@ -121,9 +121,11 @@ def _attached(decision: Path, evaluation: Path, drift: Path) -> list[Path]:
     files = [
         Decision(decision).json_path,
         Evaluation(evaluation).json_path,
-        Evaluation(evaluation).scores_path,
         Drift(drift).json_path,
     ]
+    # Only text has a score for every example, by which the next version is compared with it.
+    if "bits_per_byte" in Evaluation(evaluation).figures():
+        files.append(Evaluation(evaluation).scores_path)
     for path in files:
         if not path.is_file():
             raise DataError(f"expected {path.name} in {path.parent}. Received: no such file")

@@ -105,7 +105,8 @@ class ServedImages:
                 )
                 images = found["image"].numpy()
             except tf.errors.OpError as error:
-                told = " ".join(error.message.split("\n\t [[")[0].split())
+                # What the model says itself, without the graph's trace around it.
+                told = " ".join(error.message.rpartition("assertion failed: ")[2].split())[:300]
                 raise ModelError(f"expected images from the model. Received: {told}") from None
             if start:
                 seconds, timed = seconds + time.perf_counter() - begun, timed + len(images)

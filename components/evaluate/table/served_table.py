@@ -126,7 +126,8 @@ class ServedTable:
         import tensorflow as tf
 
         signature = self._loaded.signatures["score"]
-        specs = signature.structured_input_signature[1]
+        # The keys have no dots ("delay_missing"); the names, by which a signature is called, do.
+        specs = {spec.name: spec for spec in signature.structured_input_signature[1].values()}
         found = []
         for start in range(0, table.num_rows, _SCORE_ROWS):
             part = table.slice(start, _SCORE_ROWS)

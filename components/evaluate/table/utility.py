@@ -147,10 +147,10 @@ def _predict(
 def _one_thread() -> AbstractContextManager[Any]:
     """Keeps the trees to one thread.
 
-    OpenMP's threads wait for each other in busy loops: where others use the cores too, as they do
-    in a pipeline, a fit on both of two cores took 78 seconds instead of two.
+    OpenMP's threads wait for each other in busy loops, which costs most where others use the
+    cores too, as they do in a pipeline.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="openmp")
     return limits

@@ -120,6 +120,22 @@ class ImageModel(tf.Module):
         default, _, _ = self._family.parameters()[name]
         return tf.where(tf.math.is_nan(value), default, value)
 
+    def _describe(self) -> Any:
+        """`describe(about) -> json`: classes and parameters, for who offers a choice of them."""
+        names = ("default", "minimum", "maximum")
+        parameters = {
+            name: dict(zip(names, map(float, values), strict=True))
+            for name, values in self._family.parameters().items()
+        }
+        content = {"modality": "image", "labels": self.labels, "parameters": parameters}
+        text = json.dumps(content, ensure_ascii=False)
+
+        def describe(about: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"json": tf.fill(tf.shape(about), text)}
+
+        specs = [tf.TensorSpec([None], tf.string, "about")]
+        return tf.function(describe, input_signature=specs, autograph=False)
+
     def _within(self, name: str, value: tf.Tensor) -> tf.Operation:
         _, least, most = self._family.parameters()[name]
         holds = tf.math.is_nan(value) | ((value >= least) & (value <= most))
@@ -168,7 +184,7 @@ class ImageModel(tf.Module):
             name: np.array([default], np.float32)
             for name, (default, _, _) in self._family.parameters().items()
         }
-        requests: list[tuple[str, Inputs]] = []
+        requests: list[tuple[str, Inputs]] = [("describe", {"about": np.array([""], object)})]
         for rows in _WARM_BATCHES:
             label = np.resize(np.array(self.labels, object), rows)
             seed = np.arange(rows, dtype=np.int64)

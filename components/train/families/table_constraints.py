@@ -54,6 +54,8 @@ class TableConstraints:
         self._unique = [each for each in parsed if isinstance(each, Unique)]
         fixed = [each for each in parsed if isinstance(each, Fixed)]
         self._fixed = [_Combinations(each, self._place, self._columns) for each in fixed]
+        # Places of columns whose numbers go with those of others.
+        self._held = {self._place[name] for each in fixed for name in each.columns}
         if self._fixed:
             self._learn(seen)
 
@@ -131,29 +133,36 @@ class TableConstraints:
 
         Of columns that are fixed together, the combination that agrees in the most columns is
         taken, the more frequent the likelier. Of an inequality the right side is raised to the
-        left one, or the left one lowered.
+        left one, or the left one lowered, unless it is fixed to others: such rows may stay broken.
         """
         for number, combinations in enumerate(self._fixed):
             uniform = uniform_rows(seed, 1, _REPAIR_STREAM + number)[:, 0]
             rows = combinations.repaired(rows, conditions, uniform)
-        for _ in self._inequalities:  # A chain is in order after as many rounds as it has links.
-            for each in self._inequalities:
-                rows = self._ordered(rows, each, conditions.known)
+        # A chain is in order after as many rounds as it has links: up, and where an upper end is
+        # in the way, down again.
+        links = self._inequalities
+        for each in links * len(links):
+            rows = self._ordered(rows, each, conditions.known, raises=True)
+        for each in links[::-1] * len(links):
+            rows = self._ordered(rows, each, conditions.known, raises=False)
         return rows
 
-    def _ordered(self, rows: tf.Tensor, each: Inequality, known: tf.Tensor) -> tf.Tensor:
+    def _ordered(
+        self, rows: tf.Tensor, each: Inequality, known: tf.Tensor, raises: bool
+    ) -> tf.Tensor:
+        """Rows in which one side of an inequality is moved, unless known or fixed to others."""
         places = self._place[each.left], self._place[each.right]
+        moved, other = places[::-1] if raises else places
+        if moved in self._held:
+            return rows
         left, right = (rows[:, place] for place in places)
         broken = left >= right if each.strict else left > right
-        steps = [_step(self._columns[place]) if each.strict else 0.0 for place in places]
-        rising, falling = (_fitting(self._columns[place]) for place in places[::-1])
-        lifted = self._decoder.rounded(rising(left + steps[1], 1), places[1])
-        right = tf.where(broken & ~known[places[1]], lifted, right)
-        broken = left >= right if each.strict else left > right
-        lowered = self._decoder.rounded(falling(right - steps[0], -1), places[0])
-        left = tf.where(broken & ~known[places[0]], lowered, left)
+        direction = 1 if raises else -1
+        column = self._columns[moved]
+        end = rows[:, other] + direction * (_step(column) if each.strict else 0.0)
+        end = self._decoder.rounded(_fitting(column, end, direction), moved)
         columns = tf.unstack(rows, axis=1)
-        columns[places[0]], columns[places[1]] = left, right
+        columns[moved] = tf.where(broken & ~known[moved], end, columns[moved])
         return tf.stack(columns, axis=1)
 
     def keys(self, rows: tf.Tensor) -> list[tf.Tensor]:
@@ -169,17 +178,13 @@ def _step(column: Any) -> float:
     return float(raised(max(abs(column.minimum), abs(column.maximum)), column)) * 1e-6
 
 
-def _fitting(column: Any) -> Any:
+def _fitting(column: Any, numbers: tf.Tensor, direction: int) -> tf.Tensor:
     """Rounds to a column's precision, up or down, so that an order made before stays."""
     step = tick(column)
-
-    def fit(numbers: tf.Tensor, direction: int) -> tf.Tensor:
-        if step is None:
-            return numbers
-        ends = tf.math.ceil if direction > 0 else tf.math.floor
-        return ends(numbers / step - direction * 1e-9) * step
-
-    return fit
+    if step is None:
+        return numbers
+    ends = tf.math.ceil if direction > 0 else tf.math.floor
+    return ends(numbers / step - direction * 1e-9) * step
 
 
 class _Combinations:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,22 @@ def code_batches(examples: TransformedExamples, layout: TableLayout) -> CodeBatc
         yield codes, batch.get("values", np.zeros([len(codes), 0], np.float32))
 
 
+def input_names(names: Sequence[str]) -> dict[str, str]:
+    """What the inputs of `score` are called: as the columns, where a SavedModel can take that.
+
+    It takes no spaces and no letters beyond ASCII, and no names that differ in case alone; there
+    an underscore stands for each other character, and a number is added.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, name in enumerate(names):
+        known = re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_./-]*", name) and name.lower() not in taken
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("_")
+        found[name] = name if known else f"{plain}_{number}".lstrip("_")
+        taken.add(found[name].lower())
+    return found
+
+
 class TableModel(tf.Module):
     """A family behind the signatures that are served.
 
@@ -131,13 +149,14 @@ class TableModel(tf.Module):
 
     def _score(self) -> Any:
         """`score(the columns, and NAME.missing of nullable ones) -> nll`, in nats."""
-        specs = []
+        types = {}
         for column in self._layout.columns:
-            specs.append(tf.TensorSpec([None], output_type(column), column.name))
+            types[column.name] = output_type(column)
             if column.nullable:
-                name = f"{column.name}{MISSING_SUFFIX}"
-                specs.append(tf.TensorSpec([None], tf.bool, name))
-        names = [spec.name for spec in specs]
+                types[f"{column.name}{MISSING_SUFFIX}"] = tf.bool
+        names = list(types)
+        self.score_inputs = input_names(names)
+        specs = [tf.TensorSpec([None], types[name], self.score_inputs[name]) for name in names]
 
         def score(*values: tf.Tensor) -> dict[str, tf.Tensor]:
             given = dict(zip(names, values, strict=True))
@@ -205,5 +224,6 @@ class TableModel(tf.Module):
                     inputs["num_rows"], tf.zeros([0], tf.string), inputs["temperature"],
                     inputs["seed"],
                 )  # fmt: skip
-                requests.append(("score", {name: value.numpy() for name, value in found.items()}))
+                scored = {self.score_inputs[name]: value.numpy() for name, value in found.items()}
+                requests.append(("score", scored))
         return requests

@@ -153,7 +153,7 @@ def test_the_same_texts_are_compared_pair_by_pair(
     assert judge.judge(CHAMPION, GOOD, champion=champion, scores=after) is approved
     decision = judge.decision
     assert decision["champion_version"] == 3
-    assert "on the same texts" in decision["rules"][0]["reason"]
+    assert "on the same examples" in decision["rules"][0]["reason"]
     difference = worse / math.log(2) / 100
     assert f"{difference:+.2f}"[:3] in decision["rules"][0]["reason"]
 
@@ -247,7 +247,7 @@ def test_a_champion_without_the_figure_fails_the_rule(bench: Make) -> None:
 def test_a_champion_without_its_evaluation_fails_the_rule(bench: Make, tmp_path: Path) -> None:
     judge = bench()
     assert not judge.judge(CHAMPION, GOOD, champion=tmp_path / "models" / "text" / "9")
-    assert "not measured on these texts" in judge.decision["rules"][0]["reason"]
+    assert "not measured on these examples" in judge.decision["rules"][0]["reason"]
     assert judge.decision["champion_version"] == 9
 
 

@@ -151,6 +151,15 @@ def test_a_missing_piece_is_named(
     assert _versions(tmp_path / "models") == []
 
 
+def test_models_of_images_and_tables_have_no_scores(candidate: Make, tmp_path: Path) -> None:
+    made = candidate()
+    evaluation = Evaluation(made.folders[2])
+    evaluation.scores_path.unlink()
+    evaluation.write({**evaluation.read(), "figures": {}}, "<p>evaluation</p>")
+    published = made.push(tmp_path / "models")
+    assert not published.evaluation().scores_path.exists()
+
+
 @pytest.mark.parametrize("base", ["", "gs://bucket/models"])
 def test_a_base_path_that_is_no_folder_is_refused(candidate: Make, base: str) -> None:
     with pytest.raises(ConfigError, match=r"push.base_path"):

@@ -60,8 +60,8 @@ def test_kernel_distance_is_unbiased_and_grows_with_distance() -> None:
 
 
 def test_the_interval_holds_the_distance_of_new_samples() -> None:
-    found = with_interval(kernel, normal(400, 4, 1), normal(400, 4, 2, 0.5), 100, 0)
-    fresh = [kernel(normal(400, 4, seed), normal(400, 4, seed + 1, 0.5)) for seed in range(10, 90)]
+    found = with_interval(kernel, normal(200, 4, 1), normal(200, 4, 2, 0.5), 100, 0)
+    fresh = [kernel(normal(200, 4, seed), normal(200, 4, seed + 1, 0.5)) for seed in range(10, 90)]
     width = found.high - found.low
     assert found.low < found.value < found.high
     # As wide as distances truly scatter, within what 80 of them tell.

@@ -196,6 +196,6 @@ def test_a_model_that_refuses_is_told_in_one_line(good: Path) -> None:
 
     served = ServedImages(Model(good).saved_model)
     served._others = {"temperature": tf.constant([1.0], tf.float32)}
-    with pytest.raises(ModelError, match="family's own default") as raised:
+    with pytest.raises(ModelError, match="own default is asked for") as raised:
         served.draw(["ring"])
     assert "\n" not in str(raised.value)

@@ -73,7 +73,7 @@ def write_examples(folder: Path, **splits: pa.Table) -> Examples:
 
 
 class Replayed(tf.Module):
-    """Gives rows of a pool, drawn by the seed; conditions on the carrier are met."""
+    """Gives rows of a pool, drawn by the seed; conditions on categories are met."""
 
     def __init__(self, pool: pa.Table) -> None:
         super().__init__()
@@ -97,9 +97,10 @@ class Replayed(tf.Module):
     def generate(
         self, num_rows: tf.Tensor, conditions: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        carrier = self.columns["carrier"]
-        wanted = tf.strings.regex_replace(conditions, "^carrier=", "")
-        fits = tf.reduce_any(carrier[:, None] == wanted[None], axis=1) | (tf.size(wanted) == 0)
+        late = tf.where(self.columns["late"], "late=true", "late=false")
+        told = tf.stack(["carrier=" + self.columns["carrier"], late], axis=1)
+        has = tf.reduce_any(told[:, :, None] == conditions[None, None], axis=1)
+        fits = tf.reduce_all(has, axis=1)
         pool = tf.where(fits)[:, 0]
         draw = tf.random.stateless_uniform(
             [num_rows[0]], tf.stack([seed[0], 7]), 0, tf.size(pool), tf.int32

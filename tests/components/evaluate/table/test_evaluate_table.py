@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from components.artifacts import Evaluation, Examples, Model
 from components.errors import ConfigError, ModelError
@@ -32,6 +33,10 @@ def test_a_good_model_beats_a_broken_one_in_every_respect(
     assert figures["quality"].low > figures["baseline.quality"].value
     assert abs(figures["quality"].value - figures["floor.quality"].value) < 0.02
     assert figures["condition_met"].value == 1
+    assert figures["condition_met"].samples == 400  # Two carriers, late or not, 100 rows of each.
+    assert figures["floor.discriminator_auc"].value < figures["baseline.discriminator_auc"].value
+    assert figures["baseline.tstr"].value < figures["trtr"].value
+    assert figures["nll_minus_champion"].value == 0
     assert figures["constraint_violations"].value == 0
     assert 1.05 < figures["nll"].value < 1.2
     gain = figures["quality_minus_champion"]
@@ -43,6 +48,9 @@ def test_a_good_model_beats_a_broken_one_in_every_respect(
     assert content["champion"]["figures"]["quality"]["value"] == pytest.approx(
         before["quality"].value
     )
+    theirs = content["champion"]["figures"]
+    for name in ("tstr", "discriminator_auc", "closest_record", "constraint_violations", "nll"):
+        assert theirs[name]["value"] == pytest.approx(before[name].value)
     samples = pq.read_table(written.samples_path)
     assert samples.num_rows == 500
     assert samples.schema.field("day").type == pa.timestamp("us")
@@ -71,10 +79,23 @@ def test_a_target_that_is_no_column_is_refused(table_examples: Examples, tmp_pat
 
 
 def test_a_model_of_something_else_is_refused(table_examples: Examples, tmp_path: Path) -> None:
-    import tensorflow as tf
-
     other = tf.Module()
     other.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], name="x")])
     tf.saved_model.save(other, str(tmp_path / "saved_model"), signatures={"generate": other.f})
     with pytest.raises(ModelError, match="expected a signature generate"):
         run(table_examples.path, tmp_path, OPTIONS, None, tmp_path / "evaluation")
+
+
+def test_a_champion_of_other_columns_is_told_and_not_compared(
+    table_examples: Examples, make_model: Make, draw_rows: Rows, tmp_path: Path
+) -> None:
+    champion = tmp_path / "3"
+    other = tf.Module()
+    other.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], name="x")])
+    tf.saved_model.save(other, str(champion), signatures={"generate": other.f})
+    model = make_model(draw_rows(600, 8))
+    figures = run(table_examples.path, model.path, OPTIONS, champion, tmp_path / "evaluation")
+    assert "quality_minus_champion" not in figures
+    written = Evaluation(tmp_path / "evaluation")
+    assert written.read()["champion"]["figures"] == {}
+    assert "It cannot be compared" in written.html_path.read_text("utf-8")

@@ -305,3 +305,24 @@ def test_code_batches_are_the_training_rows(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(np.concatenate([part for part, _ in found]), codes)
     np.testing.assert_array_equal(np.concatenate([part for _, part in found]), values)
+
+
+def test_inputs_are_named_as_columns_where_a_saved_model_can(tmp_path: Path) -> None:
+    names = ["dep_time", "dep_time.missing", "arr delay", "Größe", "Dep_Time", "_row"]
+
+    found = table_export.input_names(names)
+
+    assert list(found) == names
+    assert [found[name] for name in names[:2]] == names[:2]
+    inputs = list(found.values())
+    assert len({name.lower() for name in inputs}) == len(names)
+    module = tf.Module()
+    module.f = tf.function(
+        lambda *values: dict(zip(names, values, strict=True)),
+        input_signature=[tf.TensorSpec([None], tf.float32, name) for name in inputs],
+        autograph=False,
+    )
+    module.inputs = found
+    tf.saved_model.save(module, str(tmp_path), signatures={"score": module.f})
+    score = tf.saved_model.load(str(tmp_path)).signatures["score"]
+    assert set(score(**{name: tf.ones([1]) for name in inputs})) == set(names)

@@ -182,11 +182,15 @@ def test_conditions_are_drawn_by_the_logarithm_of_the_frequency(gan: TableGan) -
 def test_the_frequencies_lead_to_those_of_the_data(gan: TableGan) -> None:
     rows = make_rows()
     kernel = gan.frequencies.trainable_variables[0]
-    rate = 3.0
-    for _ in range(60):
+
+    @tf.function(autograph=False)
+    def slope() -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss, _ = gan.loss(FREQUENCIES, rows, tf.constant([0, 0]), True)
-        kernel.assign_sub(rate * tape.gradient(loss, kernel.value))
+        return tape.gradient(loss, kernel.value)
+
+    for _ in range(60):
+        kernel.assign_sub(3.0 * slope())
     shares = tf.nn.softmax(kernel[0, :4]).numpy()
     np.testing.assert_allclose(shares[:3], SHARES, atol=0.05)
 
