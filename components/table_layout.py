@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from components.table_schema import BOOLEAN, CATEGORICAL, DATETIME, NUMERICAL, Column, numbers
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # Deviations on either side of a mode's mean that the values -1..1 span (Xu et al., 2019).
 SPAN = 4.0
+
+# Of the output that tells which values of a nullable column are missing.
+MISSING_SUFFIX = ".missing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +151,31 @@ class TableLayout:
             for place, column in enumerate(self.columns)
         ]
         return pa.table(arrays, names=[column.name for column in self.columns])
+
+
+def score_inputs(names: Sequence[str]) -> dict[str, str]:
+    """What the inputs of the signature `score` are called, for columns and their `.missing`.
+
+    As the columns, where TensorFlow can take that: it calls inputs by letters of ASCII, digits and
+    underscores, the first a letter. Elsewhere an underscore stands for each other character, and a
+    number is added where two would be alike.
+
+    Args:
+        names: of the columns, each nullable one's followed by `NAME.missing`.
+    """
+    found = {name: name for name in names if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)}
+    taken: set[str] = set()
+    for name in list(found):
+        if name.lower() in taken:
+            del found[name]  # TensorFlow takes names that differ in case alone for the same.
+        taken.add(name.lower())
+    for number, name in enumerate(names):
+        if name not in found:
+            plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+            plain = plain if plain[:1].isalpha() else f"column_{plain.lstrip('_')}"
+            found[name] = plain if plain.lower() not in taken else f"{plain}_{number}"
+            taken.add(found[name].lower())
+    return {name: found[name] for name in names}
 
 
 def arrow_type(dtype: str) -> pa.DataType:

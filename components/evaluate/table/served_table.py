@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import ModelError
-from components.table_layout import arrow_type
+from components.table_layout import MISSING_SUFFIX, arrow_type, score_inputs
 from components.table_schema import Column, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MISSING_SUFFIX = ".missing"
 _INPUTS = {"num_rows", "conditions", "temperature", "seed"}
 _GENERATE_ROWS = 1000
 _SCORE_ROWS = 500
@@ -126,17 +125,18 @@ class ServedTable:
         import tensorflow as tf
 
         signature = self._loaded.signatures["score"]
-        # The keys have no dots ("delay_missing"); the names, by which a signature is called, do.
-        specs = {spec.name: spec for spec in signature.structured_input_signature[1].values()}
+        specs = signature.structured_input_signature[1]
+        names = [name for column in self._schema.columns for name in _named(column)]
+        called = score_inputs(names)
         found = []
         for start in range(0, table.num_rows, _SCORE_ROWS):
             part = table.slice(start, _SCORE_ROWS)
             inputs: dict[str, Any] = {}
             for column in self._schema.columns:
-                values, absent = _plain(part.column(column.name), specs[column.name].dtype)
-                inputs[column.name] = tf.constant(values, specs[column.name].dtype)
-                if f"{column.name}{MISSING_SUFFIX}" in specs:
-                    inputs[f"{column.name}{MISSING_SUFFIX}"] = tf.constant(absent)
+                name, *missing = (called[each] for each in _named(column))
+                values, absent = _plain(part.column(column.name), specs[name].dtype)
+                inputs[name] = tf.constant(values, specs[name].dtype)
+                inputs |= {each: tf.constant(absent) for each in missing}
             found.append(signature(**inputs)["nll"].numpy().astype(np.float64))
             print(f"progress: score {start + part.num_rows:,}/{table.num_rows:,} rows", flush=True)
         scores = np.concatenate(found)
@@ -147,6 +147,11 @@ class ServedTable:
                 "are not; its training diverged: train again with a lower learning rate"
             )
         return scores
+
+
+def _named(column: Column) -> list[str]:
+    """A column's name, and that of what tells its missing values where it may have some."""
+    return [column.name, *([f"{column.name}{MISSING_SUFFIX}"] if column.nullable else [])]
 
 
 def _array(values: npt.NDArray[Any], absent: npt.NDArray[np.bool_], column: Column) -> pa.Array:

@@ -14,11 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import DataError
-from components.table_layout import SPAN, ColumnLayout, TableLayout
+from components.table_layout import MISSING_SUFFIX, SPAN, ColumnLayout, TableLayout
 from components.table_schema import BOOLEAN, DATETIME, Range, parse_constraint
 from components.transform.table import datetimes
 
-MISSING_SUFFIX = ".missing"
 _MICROS = 1e6
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts import TRAIN, TransformedExamples
-from components.table_layout import TableLayout
+from components.table_layout import MISSING_SUFFIX, TableLayout, score_inputs
 from components.train.families.family import TableFamily
 from components.train.families.table_conditions import ConditionReader
 from components.train.families.table_constraints import CodeBatches, TableConstraints
-from components.train.families.table_decode import MISSING_SUFFIX, TableDecoder, output_type
+from components.train.families.table_decode import TableDecoder, output_type
 from components.train.families.table_rows import RowMaker
 from components.train.graph_checks import one_or_as_many, require
 from components.train.warmup import Inputs, write_requests
@@ -75,22 +73,6 @@ def code_batches(examples: TransformedExamples, layout: TableLayout) -> CodeBatc
         yield codes, batch.get("values", np.zeros([len(codes), 0], np.float32))
 
 
-def input_names(names: Sequence[str]) -> dict[str, str]:
-    """What the inputs of `score` are called: as the columns, where a SavedModel can take that.
-
-    It takes no spaces and no letters beyond ASCII, and no names that differ in case alone; there
-    an underscore stands for each other character, and a number is added.
-    """
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for number, name in enumerate(names):
-        known = re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_./-]*", name) and name.lower() not in taken
-        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("_")
-        found[name] = name if known else f"{plain}_{number}".lstrip("_")
-        taken.add(found[name].lower())
-    return found
-
-
 class TableModel(tf.Module):
     """A family behind the signatures that are served.
 
@@ -113,6 +95,12 @@ class TableModel(tf.Module):
         # The variables alone, not Keras' layers, which would bring functions of their own.
         self._weights = [v.value for net in family.networks().values() for v in net.variables]
         self._tables = [*self._conditions.tables, *self._constraints.tables]
+        self._types = {}
+        for column in layout.columns:
+            self._types[column.name] = output_type(column)
+            if column.nullable:
+                self._types[f"{column.name}{MISSING_SUFFIX}"] = tf.bool
+        self.score_inputs = score_inputs(list(self._types))
         self.served = {"generate": self._generate(), "describe": self._describe()}
         if transform is not None:
             self.served["score"] = self._score()
@@ -148,15 +136,14 @@ class TableModel(tf.Module):
         return tf.function(generate, input_signature=specs, autograph=False)
 
     def _score(self) -> Any:
-        """`score(the columns, and NAME.missing of nullable ones) -> nll`, in nats."""
-        types = {}
-        for column in self._layout.columns:
-            types[column.name] = output_type(column)
-            if column.nullable:
-                types[f"{column.name}{MISSING_SUFFIX}"] = tf.bool
-        names = list(types)
-        self.score_inputs = input_names(names)
-        specs = [tf.TensorSpec([None], types[name], self.score_inputs[name]) for name in names]
+        """`score(the columns, and NAME_missing of nullable ones) -> nll`, in nats.
+
+        What the inputs are called, `table_layout.score_inputs` says, and `describe` does.
+        """
+        names = list(self._types)
+        specs = [
+            tf.TensorSpec([None], self._types[name], self.score_inputs[name]) for name in names
+        ]
 
         def score(*values: tf.Tensor) -> dict[str, tf.Tensor]:
             given = dict(zip(names, values, strict=True))
@@ -199,6 +186,7 @@ class TableModel(tf.Module):
             "constraints": list(self._layout.constraints),
             "temperature": {"default": 1.0, "minimum": 0.0, "maximum": 2.0},
             "max_rows": MOST_ROWS,
+            "score_inputs": dict(self.score_inputs),
         }
         text = json.dumps(about_table, ensure_ascii=False)
         specs = [tf.TensorSpec([None], tf.string, "about")]

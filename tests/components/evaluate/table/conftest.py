@@ -113,7 +113,7 @@ class Replayed(tf.Module):
             tf.TensorSpec([None], tf.string, "carrier"),
             tf.TensorSpec([None], tf.int64, "distance"),
             tf.TensorSpec([None], tf.float64, "delay"),
-            tf.TensorSpec([None], tf.bool, "delay.missing"),
+            tf.TensorSpec([None], tf.bool, "delay_missing"),
             tf.TensorSpec([None], tf.bool, "late"),
             tf.TensorSpec([None], tf.string, "day"),
         ]

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components.artifacts import TRAIN, WARMUP_FILE, TransformedExamples
 from components.errors import ConfigError, DataError
-from components.table_layout import TableLayout
+from components.table_layout import TableLayout, score_inputs
 from components.train.families import table_export
 from components.train.families.registry import make_family
 
@@ -310,10 +310,10 @@ def test_code_batches_are_the_training_rows(tmp_path: Path) -> None:
 def test_inputs_are_named_as_columns_where_a_saved_model_can(tmp_path: Path) -> None:
     names = ["dep_time", "dep_time.missing", "arr delay", "Größe", "Dep_Time", "_row"]
 
-    found = table_export.input_names(names)
+    found = score_inputs(names)
 
     assert list(found) == names
-    assert [found[name] for name in names[:2]] == names[:2]
+    assert [found[name] for name in names[:2]] == ["dep_time", "dep_time_missing"]
     inputs = list(found.values())
     assert len({name.lower() for name in inputs}) == len(names)
     module = tf.Module()
@@ -325,4 +325,5 @@ def test_inputs_are_named_as_columns_where_a_saved_model_can(tmp_path: Path) -> 
     module.inputs = found
     tf.saved_model.save(module, str(tmp_path), signatures={"score": module.f})
     score = tf.saved_model.load(str(tmp_path)).signatures["score"]
+    assert set(score.structured_input_signature[1]) == set(inputs)
     assert set(score(**{name: tf.ones([1]) for name in inputs})) == set(names)
