@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -100,7 +101,9 @@ def _rows(face: Face, asked: Asked) -> None:
         },
         timeout=TIMEOUT,
     ).outputs
-    names = [name for name in made if not name.endswith(".missing")]
+    # A response holds its outputs in no order; the model tells that of the source.
+    told = asked.client.predict("describe", {"about": [""]}, timeout=TIMEOUT).outputs["json"]
+    names = [column["name"] for column in json.loads(told.values[0])["columns"]]
     shown = {}
     for name in names[:_COLUMNS]:
         missing = made[f"{name}.missing"].values if f"{name}.missing" in made else [False] * _ROWS

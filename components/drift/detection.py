@@ -97,8 +97,8 @@ def compare(
     """Compares sides column by column.
 
     A column has drifted if its score passes the threshold and also what chance would give. Chance
-    is measured: the rows are divided anew at random, 199 times, each column's score is taken
-    relative to its own mean over the divisions, and the most extreme column of each division is
+    is measured: the rows are divided anew at random, 199 times, each column's score is taken by its
+    own mean and deviation over the divisions, and the most extreme column of each division is
     kept; 5% of the divisions lie beyond the limit. So the false alarms of a whole comparison stay
     near 5% for any method and any number of rows; with 64 samples and no limit but a Wasserstein
     threshold of 0.1, chance alone would raise an alarm nearly always.
@@ -229,10 +229,13 @@ def _chances(reference: Side, current: Side, scorer: Scorer, by_document: bool) 
     strength = (
         np.where(np.isnan(strength), 0.0, strength) if _gaps(columns, descriptors) else strength
     )
-    usual = np.maximum(strength.mean(axis=0), 1e-12)
+    # Columns of many small categories hardly vary over divisions, heavy tails vary a lot: each is
+    # judged by its own deviation, or the wildest column would set the limit of all.
+    usual, deviation = strength.mean(axis=0), np.maximum(strength.std(axis=0), 1e-12)
     # Counting the division that was found among the random ones makes the rate exact.
     rank = int(np.ceil((1 - FALSE_ALARMS) * (DIVISIONS + 1))) - 1
-    limits = np.sort((strength / usual).max(axis=1))[rank] * usual
+    most = np.sort(((strength - usual) / deviation).max(axis=1))[rank]
+    limits = usual + most * deviation
     return [float(limit) for limit in (10.0**-limits if scorer.falling else limits)]
 
 
