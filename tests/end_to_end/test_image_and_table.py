@@ -11,6 +11,7 @@ import pytest
 
 from components.artifacts import Published
 from pipelines.services import EmbeddedServer
+from serving.client import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -29,6 +30,13 @@ def loomline(*arguments: str, **settings: str) -> Completed:
     chosen = [f"--set={key}={value}" for key, value in settings.items()]
     command = [sys.executable, "-m", "pipelines.cli", *arguments, *chosen]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+
+def ready(server: EmbeddedServer, model: str) -> str:
+    """The address of a server, once it has loaded the model."""
+    with Client(server.address(), model=model) as client:
+        client.wait_until_available(timeout=180)
+        return client.address
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +144,7 @@ def test_images_end_in_pictures_of_the_class_asked_for(drawn: tuple[Completed, P
 def test_images_are_written_by_command(drawn: tuple[Completed, Path], tmp_path: Path) -> None:
     models = drawn[1] / "models" / "image"
     with EmbeddedServer(models, "image", tmp_path / "log") as server:
-        address = server.address()
+        address = ready(server, "image")
         asked = ["sample", "image", f"--server={address}", f"--out={tmp_path / 'some'}"]
         done = loomline(*asked, "--label=square", "--count=3", "--seed=5")
         assert done.returncode == 0, done.stderr
@@ -163,7 +171,7 @@ def test_rows_end_in_rows_that_meet_every_constraint(
     figures = Published(models / "1").evaluation().figures()
     assert figures["quality"].low is not None
     with EmbeddedServer(models, "table", tmp_path / "log") as server:
-        address = server.address()
+        address = ready(server, "table")
         written = tmp_path / "rows.parquet"
         asked = ["sample", "table", f"--server={address}", "--rows=2500", "--batch-rows=1000"]
         done = loomline(*asked, f"--out={written}", "--where=country=US")

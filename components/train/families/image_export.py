@@ -82,7 +82,7 @@ class ImageModel(tf.Module):
             ),
             default_value=-1,
         )
-        self.served = {"generate": self._generate()}
+        self.served = {"generate": self._generate(), "describe": self._describe()}
         if transform is not None and _has(family, "embed"):
             self.served["embed"] = self._embed()
         if transform is not None and _has(family, "score"):

@@ -124,7 +124,7 @@ BAD = [
     (["dog"], [1], {}, "label must be one of cross, dot, stripes, or empty for any. Received: dog"),
     (["dot"] * 3, [1, 2], {}, "seed has 2 values for 3 labels; send 1 or as many"),
     (["dot"], [1], {"guidance": -1}, "guidance must be from 0 to 20. Received: -1"),
-    (["dot"], [1], {"steps": 1e9}, "steps must be from 1 to 200. Received: 1e+09"),
+    (["dot"], [1], {"steps": 1e9}, "steps must be from 1 to 200. Received: 1000000000"),
     (["dot"], [1], {"steps": float("inf")}, "steps must be from 1 to 200. Received: inf"),
 ]
 
