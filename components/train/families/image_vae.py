@@ -120,7 +120,10 @@ class ImageVae(ImageFamily):
         self, player: str, batch: Batch, seed: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Negative evidence lower bound in nats per image, the divergence weighted by beta."""
-        reconstruction, divergence = self._bound(batch["image"], batch["label"], seed, training)
+        noise = tf.random.stateless_normal(
+            [tf.shape(batch["image"])[0], self._options.latent], seed
+        )
+        reconstruction, divergence = self._bound(batch["image"], batch["label"], noise, training)
         loss = tf.reduce_mean(reconstruction + self._options.beta * divergence)
         scalars = {
             "reconstruction": tf.reduce_mean(reconstruction),
@@ -135,11 +138,10 @@ class ImageVae(ImageFamily):
         return mean, tf.clip_by_value(log_variance, -10.0, 5.0)
 
     def _bound(
-        self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor, training: bool
+        self, image: tf.Tensor, label: tf.Tensor, noise: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reconstruction and divergence of each image, in nats."""
+        """Reconstruction and divergence of each image, in nats; noise is [B or 1, latent]."""
         mean, log_variance = self._moments(image, label, training)
-        noise = tf.random.stateless_normal(tf.shape(mean), seed)
         latent = mean + tf.exp(0.5 * log_variance) * noise
         output, log_deviation = self.decoder([latent, label], training=training)
         squared = tf.square((image - output) * tf.exp(-log_deviation[0]))
@@ -161,6 +163,7 @@ class ImageVae(ImageFamily):
         return self._moments(image, tf.zeros(tf.shape(image)[:1], tf.int32), training=False)[0]
 
     def score(self, image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """A bound on the density of pixels scaled to -1..1, with noise of a fixed seed."""
-        reconstruction, divergence = self._bound(image, label, tf.constant([0, 0]), training=False)
+        """A bound on the density of pixels scaled to -1..1, with the same noise for every image."""
+        noise = tf.random.stateless_normal([1, self._options.latent], [0, 0])
+        reconstruction, divergence = self._bound(image, label, noise, training=False)
         return reconstruction + divergence

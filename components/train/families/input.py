@@ -135,6 +135,8 @@ class ExampleBatches:
         """Records pass through a shuffling buffer, seeded by the epoch, as do the files' names."""
         epoch, offset = divmod(position, self.rows)
         shards = [str(path) for path in self._shards]
+        # With a global seed of 0 TensorFlow looks at a dataset's own seed, which is symbolic here.
+        tf.random.set_seed(seed + 1)
 
         def one(number: tf.Tensor) -> Any:
             files = tf.data.Dataset.from_tensor_slices(shards)

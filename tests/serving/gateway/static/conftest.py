@@ -19,7 +19,8 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: its event loop would run on under the tests that come after.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     chromium = shutil.which("chromium")
     if chromium is None:
