@@ -35,6 +35,7 @@ def test_a_server_that_dies_while_loading_ends_the_wait(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     logs = tmp_path / "logs"
     killed: list[float] = []
+    before = set(_children())  # servers of other tests of this process
 
     def kill_when_it_listens() -> None:
         deadline = time.monotonic() + 100
@@ -42,7 +43,7 @@ def test_a_server_that_dies_while_loading_ends_the_wait(tmp_path: Path) -> None:
             time.sleep(0.05)
         # The gateway is started once the server listens; give both a moment.
         time.sleep(4)
-        for process in _children():
+        for process in set(_children()) - before:
             os.kill(process, signal.SIGKILL)
         killed.append(time.monotonic())
 

@@ -32,7 +32,12 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
 
         def _number(self, seed: tf.Tensor) -> tf.Tensor:
             number = tf.math.sin(tf.cast(seed, tf.float32)) * self.scale
-            return number + tf.random.normal(tf.shape(seed)) * self.noise if self.noise else number
+            if not self.noise:
+                return number
+            # Not `tf.random.normal`: that one follows the process's own seed, once one is set.
+            return number + self.noise * tf.raw_ops.RandomStandardNormal(
+                shape=tf.shape(seed), dtype=tf.float32
+            )
 
         @tf.function(
             input_signature=[

@@ -117,8 +117,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 
     first, second, third = map(_weights, runs)
 
+    # Eigen's threads add a long sum's parts in the order in which they get ready: the last bit of a
+    # weight may differ on a busy machine.
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     assert max(np.abs(one - other).max() for one, other in zip(first, third, strict=True)) > 0.01
 
 
