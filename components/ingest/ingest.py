@@ -16,6 +16,14 @@ from components.ingest.sources import Source, open_source, snapshot_digest
 
 _REPORT_EVERY = 20_000
 
+COLUMNS = {
+    "example_id": "string",
+    "document_id": "string",
+    "position": "int32",
+    "text": "string",
+    "event_time": "timestamp[us, UTC]",
+}
+
 
 def run(options: IngestOptions, examples: Path) -> ExamplesManifest:
     """Reads a source and writes its paragraphs as examples.
@@ -61,7 +69,7 @@ class _Ingestion:
 
     def write(self) -> None:
         """Writes the shards."""
-        from components.ingest.writing import SeenTexts, ShardWriter
+        from components.ingest.writing import Occurrences, ShardWriter, schema
 
         self._examples.manifest_path.unlink(missing_ok=True)
         for split in SPLITS:
@@ -69,16 +77,17 @@ class _Ingestion:
         self._examples.path.mkdir(parents=True, exist_ok=True)
         rows = 0
         self._with_text = 0
-        with SeenTexts() as seen, ShardWriter(self._examples) as writer:
+        with Occurrences() as seen, ShardWriter(self._examples, schema(COLUMNS)) as writer:
             for split, document in self._chosen():
                 before = rows
                 texts = paragraphs(document.lines, self._options.min_characters)
                 for position, text in enumerate(texts):
                     digest = hashlib.sha256(text.encode()).digest()[:16]
-                    if not seen.add(digest):
+                    if seen.add(digest):
                         self._duplicates += 1
                         continue
-                    writer.write(split, digest.hex(), document, position, text)
+                    row = _row(digest.hex(), document, position, text)
+                    writer.write(split, row, len(text.encode()))
                     rows += 1
                     if rows % _REPORT_EVERY == 0:
                         print(f"progress: {rows:,} examples", flush=True)
@@ -151,10 +160,11 @@ class _Ingestion:
                 )
 
 
-COLUMNS = {
-    "example_id": "string",
-    "document_id": "string",
-    "position": "int32",
-    "text": "string",
-    "event_time": "timestamp[us, UTC]",
-}
+def _row(example_id: str, document: Document, position: int, text: str) -> dict[str, object]:
+    return {
+        "example_id": example_id,
+        "document_id": document.document_id,
+        "position": position,
+        "text": text,
+        "event_time": document.event_time,
+    }

@@ -6,33 +6,37 @@ import datetime as dt
 import os
 import sqlite3
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.artifacts import SPLITS, Examples, SplitInfo
-from components.ingest.documents import Document
-
-SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        ("document_id", pa.string()),
-        ("position", pa.int32()),
-        ("text", pa.string()),
-        ("event_time", pa.timestamp("us", tz="UTC")),
-    ]
-)
 
 # Bytes of content in memory before a row group is written, and in a shard before the next begins.
 _GROUP_BYTES = 4 << 20
 _SHARD_BYTES = 64 << 20
+_TYPES = {
+    "string": pa.string(),
+    "binary": pa.binary(),
+    "timestamp[us, UTC]": pa.timestamp("us", "UTC"),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+}
 
 
-class SeenTexts:
-    """The digests of all texts so far, on disk, so that memory stays flat."""
+def schema(columns: dict[str, str]) -> pa.Schema:
+    """The schema of columns that are named as a manifest names them."""
+    return pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
+
+
+class Occurrences:
+    """How often each example came so far, on disk, so that memory stays flat."""
 
     def __enter__(self) -> Self:
         descriptor, self._path = tempfile.mkstemp(suffix=".sqlite")
@@ -40,7 +44,9 @@ class SeenTexts:
         self._database = sqlite3.connect(self._path, isolation_level=None)
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-8192"):
             self._database.execute(f"PRAGMA {setting}")
-        self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._database.execute(
+            "CREATE TABLE seen (digest BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID"
+        )
         self._database.execute("BEGIN")
         return self
 
@@ -53,21 +59,26 @@ class SeenTexts:
         self._database.close()
         Path(self._path).unlink()
 
-    def add(self, digest: bytes) -> bool:
-        """Remembers a digest; False where it was there before."""
-        cursor = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,))
-        return cursor.rowcount == 1
+    def add(self, digest: bytes) -> int:
+        """Remembers a digest; how often it was there before."""
+        cursor = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, 0)", (digest,))
+        if cursor.rowcount:
+            return 0
+        times: int = self._database.execute(
+            "UPDATE seen SET times = times + 1 WHERE digest = ? RETURNING times", (digest,)
+        ).fetchone()[0]
+        return times
 
 
 class ShardWriter:
     """Writes rows to the shards of their splits."""
 
-    def __init__(self, examples: Examples, schema: pa.Schema = SCHEMA) -> None:
+    def __init__(self, examples: Examples, schema: pa.Schema) -> None:
         """Writes below `examples`, whose split folders must not exist.
 
         Args:
             examples: written to.
-            schema: of the rows.
+            schema: of the rows, `event_time` among them.
         """
         self._splits = {name: _SplitWriter(examples, name, schema) for name in SPLITS}
 
@@ -83,28 +94,15 @@ class ShardWriter:
         for split in self._splits.values():
             split.close()
 
-    def write(
-        self, split: str, example_id: str, document: Document, position: int, text: str
-    ) -> None:
-        """Adds one text."""
-        row = {
-            "example_id": example_id,
-            "document_id": document.document_id,
-            "position": position,
-            "text": text,
-            "event_time": document.event_time,
-        }
-        self.add(split, row, len(text.encode()))
+    def write(self, split: str, row: dict[str, Any], size: int) -> None:
+        """Adds a row of so many bytes of content to a split."""
+        self._splits[split].write(row, 1, size, [row["event_time"]])
 
-    def add(self, split: str, row: dict[str, Any], size: int) -> None:
-        """Adds one row.
-
-        Args:
-            split: where to.
-            row: column -> value; of them `event_time`, a datetime or None, is noted.
-            size: bytes of its content.
-        """
-        self._splits[split].write(row, size, row["event_time"])
+    def write_batch(self, split: str, rows: pa.RecordBatch) -> None:
+        """Adds rows to a split; one split is given either these or single rows."""
+        if rows.num_rows:
+            times = pc.min_max(rows.column("event_time")).as_py().values()
+            self._splits[split].write(rows, rows.num_rows, rows.nbytes, times)
 
     @property
     def splits(self) -> dict[str, SplitInfo]:
@@ -115,21 +113,19 @@ class ShardWriter:
 class _SplitWriter:
     def __init__(self, examples: Examples, split: str, schema: pa.Schema) -> None:
         self._examples, self._split, self._schema = examples, split, schema
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[Any] = []
         self._pending_bytes = self._shard_bytes = self._bytes = self._rows = 0
         self._shards = 0
         self._writer: pq.ParquetWriter | None = None
-        self._first: dt.datetime | None = None
-        self._last: dt.datetime | None = None
+        self._ends: list[dt.datetime] = []
 
-    def write(self, row: dict[str, Any], size: int, time: dt.datetime | None) -> None:
-        self._pending.append(row)
+    def write(self, piece: Any, rows: int, size: int, times: Iterable[dt.datetime | None]) -> None:
+        self._pending.append(piece)
         self._pending_bytes += size
         self._bytes += size
-        self._rows += 1
-        if time is not None:
-            self._first = time if self._first is None else min(self._first, time)
-            self._last = time if self._last is None else max(self._last, time)
+        self._rows += rows
+        known = [*self._ends, *(time for time in times if time is not None)]
+        self._ends = [min(known), max(known)] if known else []
         if self._pending_bytes >= _GROUP_BYTES:
             self._flush()
 
@@ -141,7 +137,7 @@ class _SplitWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
             self._shards += 1
-        self._writer.write_table(pa.Table.from_pylist(self._pending, self._schema))
+        self._writer.write_table(_table(self._pending, self._schema))
         self._shard_bytes += self._pending_bytes
         self._pending, self._pending_bytes = [], 0
         if self._shard_bytes >= _SHARD_BYTES:
@@ -157,5 +153,11 @@ class _SplitWriter:
         self._end_shard()
 
     def info(self) -> SplitInfo:
-        times = [time.isoformat() if time else None for time in (self._first, self._last)]
-        return SplitInfo(self._rows, self._bytes, times[0], times[1])
+        first, last = (time.isoformat() for time in self._ends) if self._ends else (None, None)
+        return SplitInfo(self._rows, self._bytes, first, last)
+
+
+def _table(pieces: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    if isinstance(pieces[0], pa.RecordBatch):
+        return pa.Table.from_batches(pieces).combine_chunks()
+    return pa.Table.from_pylist(pieces, schema)

@@ -82,26 +82,31 @@ class Usage:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._swap = threading.Lock()
+        # Held for moments, while counts move: a count is in one of these places at any time.
+        self._moving = threading.Lock()
         self._pending: dict[tuple[str, date], tuple[int, int]] = {}
+        self._drained: dict[tuple[str, date], tuple[int, int]] = {}
         self._stored: dict[tuple[str, date], int] = {}
         self._reserved: dict[str, int] = {}
 
     def add(self, key_id: str, day: date, tokens: int) -> None:
         """Counts a request and its tokens; the store learns of it with the next `drain`."""
-        self.restore(key_id, day, 1, tokens)
+        with self._moving:
+            self._put_back((key_id, day), 1, tokens)
 
     def stored(self, key_id: str, day: date, tokens: int) -> None:
         """Takes note of what the store says; called with `lock` held."""
-        self._stored[key_id, day] = tokens
-        for other in [entry for entry in self._stored if entry[1] < day]:
-            del self._stored[other]
+        with self._moving:
+            self._stored[key_id, day] = tokens
+            for other in [entry for entry in self._stored if entry[1] < day]:
+                del self._stored[other]
 
     def used(self, key_id: str, day: date) -> int:
         """Tokens of a key on a day, those of requests under way included."""
-        pending = self._pending.get((key_id, day), (0, 0))[1]
-        stored = self._stored.get((key_id, day), 0)
-        return stored + pending + self._reserved.get(key_id, 0)
+        entry = (key_id, day)
+        with self._moving:
+            waiting = self._pending.get(entry, (0, 0))[1] + self._drained.get(entry, (0, 0))[1]
+            return self._stored.get(entry, 0) + waiting + self._reserved.get(key_id, 0)
 
     def reserve(self, key_id: str, tokens: int, quota: int | None, now: datetime) -> None:
         """Holds tokens for a request, which `release` gives back.
@@ -128,18 +133,28 @@ class Usage:
             self._reserved.pop(key_id, None)
 
     def drain(self) -> dict[tuple[str, date], tuple[int, int]]:
-        """Requests and tokens to write; called with `lock` held."""
-        with self._swap:
-            taken, self._pending = self._pending, {}
-        return taken
+        """Requests and tokens to write; called with `lock` held.
+
+        They count until `written` or `restore` says what became of them.
+        """
+        with self._moving:
+            self._drained, self._pending = self._pending, {}
+            return dict(self._drained)
 
     def written(self, key_id: str, day: date, tokens: int) -> None:
         """They are in the store now; called with `lock` held."""
-        if (key_id, day) in self._stored:
-            self._stored[key_id, day] += tokens
+        entry = (key_id, day)
+        with self._moving:
+            self._drained.pop(entry, None)
+            # Where the store has not been asked yet, it is known to have these at least.
+            self._stored[entry] = self._stored.get(entry, 0) + tokens
 
     def restore(self, key_id: str, day: date, requests: int, tokens: int) -> None:
-        """They could not be written and are for the next `drain`."""
-        with self._swap:
-            more_requests, more_tokens = self._pending.get((key_id, day), (0, 0))
-            self._pending[key_id, day] = (requests + more_requests, tokens + more_tokens)
+        """They could not be written and are for the next `drain`; called with `lock` held."""
+        with self._moving:
+            self._drained.pop((key_id, day), None)
+            self._put_back((key_id, day), requests, tokens)
+
+    def _put_back(self, entry: tuple[str, date], requests: int, tokens: int) -> None:
+        more_requests, more_tokens = self._pending.get(entry, (0, 0))
+        self._pending[entry] = (requests + more_requests, tokens + more_tokens)

@@ -130,24 +130,21 @@ class _Ingestion:
 
     def write(self) -> None:
         """Writes the shards."""
-        import pyarrow as pa
-
-        from components.ingest.writing import SeenTexts, ShardWriter
+        from components.ingest.writing import Occurrences, ShardWriter, schema
 
         self._examples.manifest_path.unlink(missing_ok=True)
         for split in SPLITS:
             shutil.rmtree(self._examples.path / split, ignore_errors=True)
         self._examples.path.mkdir(parents=True, exist_ok=True)
-        schema = pa.schema([(name, _arrow_type(kind)) for name, kind in COLUMNS.items()])
         reported = 0
-        with SeenTexts() as seen, ShardWriter(self._examples, schema) as writer:
+        with Occurrences() as seen, ShardWriter(self._examples, schema(COLUMNS)) as writer:
             for picture, data, found in self._inspected():
-                if not seen.add(bytes.fromhex(found.example_id)):
+                if seen.add(bytes.fromhex(found.example_id)):
                     self._counts["duplicates"] += 1
                     continue
                 split = self._splitter.split(picture, found.example_id)
                 self._note(split, picture, found)
-                writer.add(split, _row(picture, data, found), len(data))
+                writer.write(split, _row(picture, data, found), len(data))
                 written = self._counts["decoded"]
                 if written >= reported + _REPORT_EVERY:
                     reported = written
@@ -325,17 +322,3 @@ def _row(picture: Picture, data: bytes, found: Inspection) -> dict[str, object]:
         "perceptual_hash": found.perceptual_hash,
         "problem": found.problem or None,
     }
-
-
-def _arrow_type(name: str) -> object:
-    import pyarrow as pa
-
-    kinds = {
-        "string": pa.string(),
-        "binary": pa.binary(),
-        "timestamp[us, UTC]": pa.timestamp("us", "UTC"),
-        "int32": pa.int32(),
-        "double": pa.float64(),
-        "int64": pa.int64(),
-    }
-    return kinds[name]

@@ -187,7 +187,7 @@ class _Ingestion:
 
         from components.ingest.table.profile import Profile
         from components.ingest.table.rows import TIME_TYPE, numbers_of, row_digests
-        from components.ingest.table.writing import Occurrences, ShardWriter
+        from components.ingest.writing import Occurrences, ShardWriter
 
         self._examples.manifest_path.unlink(missing_ok=True)
         for split in SPLITS:
@@ -225,7 +225,7 @@ class _Ingestion:
         ids = pa.array([_example_id(digests[place], seen) for place in places], pa.string())
         kept = rows.take(pa.array(places))
         columns = [ids, ids, *kept.columns, times.take(pa.array(places))]
-        writer.write(split, pa.record_batch(columns, schema=self._schema))
+        writer.write_batch(split, pa.record_batch(columns, schema=self._schema))
         for profile, column in zip(self._profiles, kept.columns, strict=True):
             profile.add(column)
             if split == TRAIN:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import Self
+from pydantic import Field, field_validator
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from components.ingest.eras import EraOptions
 
 
-class IngestTableOptions(BaseModel):
+class IngestTableOptions(EraOptions):
     """Where rows come from, which columns are kept, and what holds in every row."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(
         min_length=1,
@@ -42,40 +39,11 @@ class IngestTableOptions(BaseModel):
         default=["", "NA", "N/A", "NaN", "nan", "null", "NULL"],
         description="Texts that mean a missing value in CSV files.",
     )
-    reference_from: str = Field(
-        default="", description="First year or date of the training era; empty for no bound."
-    )
-    reference_to: str = Field(
-        default="",
-        description="Last year or date of the training era, inclusive; empty for no bound.",
-    )
-    current_from: str = Field(
-        default="",
-        description="First year or date of the era that drift compares with; empty for none.",
-    )
-    current_to: str = Field(
-        default="", description="Last year or date of that era, inclusive; empty for no bound."
-    )
-    eval_percent: int = Field(
-        default=10,
-        ge=1,
-        le=50,
-        description="Percentage of the reference era's rows held out, chosen by digest; equal "
-        "rows fall together.",
-    )
     max_rows: int = Field(
         default=0,
         ge=0,
         description="Rows kept of each era at most, chosen by digest; 0 for all.",
     )
-
-    @field_validator("reference_from", "reference_to", "current_from", "current_to", mode="before")
-    @classmethod
-    def _as_text(cls, value: object) -> object:
-        # YAML reads 2013 as a number and 2013-01-31 as a date.
-        if isinstance(value, dt.date):
-            return value.isoformat()
-        return str(value) if type(value) is int else value
 
     @field_validator("columns")
     @classmethod
@@ -90,14 +58,3 @@ class IngestTableOptions(BaseModel):
         if repeated:
             raise ValueError(f"expected every column once. Received twice: {', '.join(repeated)}")
         return value
-
-    @model_validator(mode="after")
-    def _eras_need_time(self) -> Self:
-        bounds = ("reference_from", "reference_to", "current_from", "current_to")
-        chosen = [name for name in bounds if getattr(self, name)]
-        if chosen and not self.time_column:
-            raise ValueError(
-                f"an era is set, so time_column must name the column of the time; received none. "
-                f"Name it, or do without eras: leave {', '.join(chosen)} empty"
-            )
-        return self

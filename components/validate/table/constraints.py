@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from components.ingest.table.writing import Occurrences
+    from components.ingest.writing import Occurrences
 
 KIND = "constraint"
 # The share of rows that must hold a constraint; those that do not are set aside.
@@ -42,7 +42,7 @@ class ConstraintChecks:
         self._seen: dict[str, Occurrences] = {}
 
     def __enter__(self) -> Self:
-        from components.ingest.table.writing import Occurrences
+        from components.ingest.writing import Occurrences
 
         for constraint in self._constraints:
             if isinstance(constraint, Unique):

@@ -22,7 +22,8 @@ from components.artifacts import (
     ValidationReport,
 )
 from components.errors import ConfigError, ValidationError
-from components.ingest.writing import SCHEMA
+from components.ingest.ingest import COLUMNS
+from components.ingest.writing import schema
 from components.validate.options import ValidateOptions
 from components.validate.validate import run
 
@@ -46,7 +47,9 @@ def write(path: Path, splits: dict[str, list[list[str | None]]]) -> Path:
                 }
                 for n, text in enumerate(texts)
             ]
-            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), examples.shard_path(split, index))
+            pq.write_table(
+                pa.Table.from_pylist(rows, schema(COLUMNS)), examples.shard_path(split, index)
+            )
         infos[split] = SplitInfo(sum(map(len, shards)), 0, None, None)
     examples.write_manifest(ExamplesManifest("here", "digest", infos, {}))
     return path

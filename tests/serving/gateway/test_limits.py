@@ -71,6 +71,21 @@ def test_tokens_are_counted_once_while_they_go_to_the_store() -> None:
     assert usage.drain() == {("key", NOON.date()): (2, 7)}
 
 
+def test_tokens_count_at_every_moment_of_their_way_to_the_store() -> None:
+    usage = Usage()
+    usage.add("key", NOON.date(), 60)
+    usage.drain()
+    assert usage.used("key", NOON.date()) == 60  # being written
+    usage.add("key", NOON.date(), 50)
+    with pytest.raises(ApiError, match="at most 100 tokens a day"):
+        usage.reserve("key", 1, 100, NOON)
+    usage.restore("key", NOON.date(), 1, 60)
+    assert usage.used("key", NOON.date()) == 110  # could not be written
+    assert usage.drain() == {("key", NOON.date()): (2, 110)}
+    usage.written("key", NOON.date(), 110)
+    assert usage.used("key", NOON.date()) == 110  # written, and the store not read since
+
+
 def test_a_day_starts_with_nothing_used() -> None:
     usage = Usage()
     usage.stored("key", NOON.date(), 100)
