@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -74,6 +75,11 @@ class FamilyLearner:
         self._bad_loss_step = tf.Variable(-1, dtype=tf.int32, trainable=False)
         self._names: list[str] = []
         self._step = tf.function(self._train_step, jit_compile=options.xla, autograph=False)
+        # A player that moves several times in a step is traced once.
+        self._moves = {
+            player.name: tf.function(functools.partial(self._update, player), autograph=False)
+            for player in self.players
+        }
         self._held_out = {
             player.name: tf.function(
                 self._evaluation(player), jit_compile=options.xla, autograph=False
@@ -105,7 +111,7 @@ class FamilyLearner:
         for turn, player in enumerate(turns):
             part = {name: value[turn * size : (turn + 1) * size] for name, value in batch.items()}
             seed = tf.random.experimental.stateless_fold_in(base, turn)
-            found |= self._update(player, part, seed, step, rate)
+            found |= self._moves[player.name](part, seed, step, rate)
         self.average.update(step)
         self._names = list(found)
         return tf.stack([tf.cast(value, tf.float32) for value in found.values()])
