@@ -180,7 +180,7 @@ class CausalBlock(_Weighted):
         shares = tf.exp(scores - tf.reduce_max(scores, axis=0))
         shares /= tf.reduce_sum(shares, axis=0)
         mixed = tf.reshape(tf.reduce_sum(shares[..., tf.newaxis] * value, axis=0), tf.shape(x))
-        x = x + tf.matmul(mixed, tf.cast(self.mixed, mixed.dtype))
+        x = x + _product(mixed, self.mixed)
         return x + self._network(x)
 
     def keys(self, x: Any) -> list[Any]:
@@ -189,7 +189,7 @@ class CausalBlock(_Weighted):
 
     def _projected(self, x: Any) -> Any:
         return tf.split(
-            tf.matmul(_normalized(x, self.norms[0]), tf.cast(self.attended, x.dtype)), 3, axis=-1
+            _product(_normalized(x, self.norms[0]), self.attended), 3, axis=-1
         )
 
     def _attention(self, query: Any, key: Any, value: Any, visible: Any) -> Any:
@@ -199,15 +199,26 @@ class CausalBlock(_Weighted):
         shares = tf.cast(tf.nn.softmax(scores), value.dtype)
         mixed = tf.einsum("bhij,bjhd->bihd", shares, value)
         flat = tf.reshape(mixed, [-1, query.shape[1], query.shape[2] * query.shape[3]])
-        return tf.matmul(flat, tf.cast(self.mixed, flat.dtype))
+        return _product(flat, self.mixed)
 
     def _split(self, x: Any) -> Any:
         return tf.reshape(x, [-1, x.shape[1], self._heads, x.shape[2] // self._heads])
 
     def _network(self, x: Any) -> Any:
-        both = tf.matmul(_normalized(x, self.norms[1]), tf.cast(self.hidden, x.dtype))
+        both = _product(_normalized(x, self.norms[1]), self.hidden)
         gate, hidden = tf.split(both, 2, axis=-1)
-        return tf.matmul(tf.nn.silu(gate) * hidden, tf.cast(self.out, x.dtype))
+        return _product(tf.nn.silu(gate) * hidden, self.out)
+
+
+def _product(x: Any, weight: Any) -> Any:
+    """The vectors [..., A] times a matrix [A, B], as one product.
+
+    `tf.matmul` would take a product for each example, and sum as many gradients of the matrix.
+    """
+    shape = tf.shape(x)
+    flat = tf.matmul(tf.reshape(x, [-1, weight.shape[0]]), tf.cast(weight, x.dtype))
+    found = tf.reshape(flat, tf.concat([shape[:-1], [weight.shape[1]]], 0))
+    return tf.ensure_shape(found, [*x.shape[:-1], weight.shape[1]])
 
 
 def _normalized(x: Any, scale: Any) -> Any:
