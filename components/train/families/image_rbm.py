@@ -22,10 +22,12 @@ class RbmOptions(BaseModel):
 
     hidden: int = Field(default=256, ge=1, description="Hidden units.")
     gibbs_steps: int = Field(
-        default=1, ge=1, description="Gibbs steps of contrastive divergence (CD-k) in training."
+        default=20,
+        ge=1,
+        description="Gibbs steps in training from where a chain starts to what it is compared to.",
     )
     sampling_steps: int = Field(
-        default=100, ge=1, le=2000, description="Gibbs steps in a request that sets none."
+        default=50, ge=1, le=2000, description="Gibbs steps in a request that sets none."
     )
 
 
@@ -64,9 +66,12 @@ class Machine(layers.Layer):
 
 
 class ImageRbm(ImageFamily):
-    """Smolensky (1986), trained as Hinton (2002) does; the class shifts every unit's bias.
+    """Smolensky (1986); the class shifts every unit's bias.
 
-    Grey levels are taken for the probabilities that pixels are white.
+    Grey levels are taken for the probabilities that pixels are white. Half of the chains that
+    training compares the data with start at the data, as contrastive divergence has it (Hinton,
+    2002), so that data lies in a valley of the energy; the others start where `sample` does
+    (Nijkamp et al., 2019), so that the way from there leads to the data.
     """
 
     title = "restricted Boltzmann machine"
@@ -89,7 +94,7 @@ class ImageRbm(ImageFamily):
         return {"rbm": self.network}
 
     def players(self) -> list[Player]:
-        return [Player("rbm", self.network.trainable_variables)]
+        return [Player("rbm", self.network.trainable_variables, rate=5.0)]
 
     def _white(self, image: tf.Tensor) -> tf.Tensor:
         return tf.reshape((image + 1.0) / 2.0, [tf.shape(image)[0], math.prod(self._shape)])
@@ -97,12 +102,9 @@ class ImageRbm(ImageFamily):
     def loss(
         self, player: str, batch: Batch, seed: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Free energy of the data less that of where k Gibbs steps lead from it.
-
-        Its gradient, with those steps held fixed, is that of contrastive divergence.
-        """
+        """Free energy of the data less that of where the chains end, which are held fixed."""
         white, label = self._white(batch["image"]), batch["label"]
-        seeds = iter(tf.unstack(tf.random.split(seed, 2 * self._options.gibbs_steps + 1)))
+        seeds = iter(tf.unstack(tf.random.split(seed, 2 * self._options.gibbs_steps + 2)))
 
         def drawn(inputs: tf.Tensor) -> tf.Tensor:
             chance = tf.random.stateless_uniform(tf.shape(inputs), next(seeds))
@@ -111,14 +113,18 @@ class ImageRbm(ImageFamily):
         data = tf.cast(
             tf.random.stateless_uniform(tf.shape(white), next(seeds)) < white, tf.float32
         )
-        led = data
+        of_data = tf.range(tf.shape(label)[0])[:, tf.newaxis] % 2 == 0
+        led = tf.where(of_data, data, drawn(self._start(label)))
         for _ in range(self._options.gibbs_steps):
             inputs = self.machine.pixels(drawn(self.machine(led, label)), label)
             led = drawn(inputs)
         led = tf.stop_gradient(led)
         difference = self.machine.energy(data, label) - self.machine.energy(led, label)
-        error = tf.reduce_mean(tf.square(white - tf.sigmoid(inputs)))
-        return tf.reduce_mean(difference), {"reconstruction_error": error}
+        return tf.reduce_mean(difference), {"white": tf.reduce_mean(tf.sigmoid(inputs))}
+
+    def _start(self, label: tf.Tensor) -> tf.Tensor:
+        """Inputs of the pixels [B, pixels] where a chain starts that no image starts."""
+        return tf.gather(tf.convert_to_tensor(self.machine.of_pixels), label)
 
     def parameters(self) -> dict[str, tuple[float, float, float]]:
         """`steps`: how long the Gibbs chain runs from its random start."""
@@ -137,8 +143,7 @@ class ImageRbm(ImageFamily):
             moved = machine.pixels(drawn(machine(pixels, label), index, 1), label)
             return index + 1, tf.where(index < steps, moved, inputs)
 
-        start = tf.gather(tf.convert_to_tensor(machine.of_pixels), label)
         _, inputs = tf.while_loop(
-            lambda index, _: index < most, step, [tf.constant(0, tf.int64), start]
+            lambda index, _: index < most, step, [tf.constant(0, tf.int64), self._start(label)]
         )
         return tf.reshape(2.0 * tf.sigmoid(inputs) - 1.0, [tf.shape(label)[0], *self._shape])

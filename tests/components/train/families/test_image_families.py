@@ -22,6 +22,7 @@ GREY = {"modality": "image", "shape": [8, 8, 1], "labels": ["cross", "dot", "str
 RECIPES: dict[str, dict[str, Any]] = {
     "diffusion": {"steps": 250, "learning_rate": 1e-2},
     "gan": {"steps": 150, "learning_rate": 5e-3},
+    "rbm": {"steps": 250, "learning_rate": 1e-2},
     "vae": {"steps": 250, "learning_rate": 1e-2},
 }
 
@@ -64,21 +65,6 @@ def test_samples_of_a_class_look_like_that_class(
     assert (apart.argmin(1) == np.repeat(np.arange(3), 20)).mean() > 0.75
     assert np.abs(drawn).max() <= 1
     assert drawn.reshape(3, 20, -1).std(1).mean() > 0.05  # not one image for each class
-
-
-def test_a_restricted_boltzmann_machine_learns_to_reconstruct_held_out_images(
-    images: TransformedExamples, tmp_path: Path, tiny: dict[str, Any]
-) -> None:
-    options = FamilyTrainOptions(
-        family="rbm", family_options=tiny["rbm"], batch_size=16, steps=200, learning_rate=2e-2,
-        ema=0.95, eval_every=1000, preview_every=0,
-    )  # fmt: skip
-    trained = FamilyTraining(images, options, tmp_path / "checkpoint", tmp_path / "logs")
-    before = trained.learner.evaluate(trained.held_out)["reconstruction_error"]
-    trained.run()
-
-    after = trained.learner.evaluate(trained.held_out)["reconstruction_error"]
-    assert after < 0.6 * before
 
 
 @pytest.mark.parametrize("name", ["diffusion", "gan", "vae"])
