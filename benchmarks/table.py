@@ -44,7 +44,7 @@ COLUMNS = [
 DISCRETE = ["month", "day", "carrier", "origin", "dest", "hour"]
 FAMILIES, PEERS = ("transformer", "vae", "gan"), ("ctgan", "tvae")
 OPTIONS: dict[str, dict[str, Any]] = {
-    "transformer": {"batch_size": 256, "learning_rate": 4e-3},
+    "transformer": {"batch_size": 256},
     "vae": {"batch_size": 500, "learning_rate": 2e-3},
     "gan": {"batch_size": 500, "learning_rate": 1e-3},
 }

@@ -97,7 +97,7 @@ class TableTransformer(TableFamily):
         return {"transformer": self._network}
 
     def players(self) -> list[Player]:
-        return [Player("transformer", self._network.trainable_variables, beta_2=0.99)]
+        return [Player("transformer", self._network.trainable_variables, rate=20.0, beta_2=0.99)]
 
     def loss(
         self, player: str, batch: Batch, seed: tf.Tensor, training: bool
