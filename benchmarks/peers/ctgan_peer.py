@@ -33,7 +33,7 @@ from sdmetrics.single_table import DCROverfittingProtection
 KINDS = {"ctgan": (ctgan.CTGAN, ctgan_module), "tvae": (ctgan.TVAE, tvae_module)}
 THREADS = 2
 # Distances to the closest record cost the product of the rows.
-DISTANCE_ROWS = 4_000
+DISTANCE_ROWS, DISTANCE_ROUNDS = 4_000, 3
 _ENDLESS = 100_000
 
 
@@ -104,7 +104,9 @@ class Peer:
             synthetic_data=rows,
             real_validation_data=self._held_out,
             metadata=metadata,
+            table_name=None,
             num_rows_subsample=DISTANCE_ROWS,
+            num_iterations=DISTANCE_ROUNDS,
         )
         shares = closest["synthetic_data_percentages"]
         return {
