@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BATCH, RATE, WARMUP, LEAST = 64, 1e-3, 50, 0.05
+BATCH, WARMUP, LEAST = 64, 50, 0.05
+VAE_RATE, GAN_RATE, DIFFUSION_RATE = 6e-3, 3e-3, 1e-3
 DECAY, CLIP = 0.999, 1.0
 LATENT_VAE, LATENT_GAN, WIDTH = 24, 64, 32
 CRITIC_UPDATES, PENALTY = 2, 5.0
@@ -256,18 +257,18 @@ def turns(model: nn.Module) -> list[Turn]:
         parts = [(model.critic_loss, model.critic, CRITIC_UPDATES)]
         parts.append((model.generator_loss, model.generator, 1))
         return [
-            (loss, torch.optim.Adam(part.parameters(), RATE, (0.0, 0.9)), count)
+            (loss, torch.optim.Adam(part.parameters(), GAN_RATE, (0.0, 0.9)), count)
             for loss, part, count in parts
         ]
     assert isinstance(model, Vae | Diffusion)
-    second = 0.99 if isinstance(model, Diffusion) else 0.999
-    return [(model.loss, torch.optim.Adam(model.parameters(), RATE, (0.9, second)), 1)]
+    rate, second = (DIFFUSION_RATE, 0.99) if isinstance(model, Diffusion) else (VAE_RATE, 0.999)
+    return [(model.loss, torch.optim.Adam(model.parameters(), rate, (0.9, second)), 1)]
 
 
-def rate_at(share: float, step: int) -> float:
+def rate_share(share: float, step: int) -> float:
     """A linear rise, then a half cosine down to a twentieth."""
     fall = LEAST + (1 - LEAST) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return RATE * min(1.0, (step + 1) / WARMUP) * fall
+    return min(1.0, (step + 1) / WARMUP) * fall
 
 
 def train(
@@ -279,7 +280,9 @@ def train(
     while (spent := time.process_time() - begun) < cpu_seconds:
         for loss, optimizer, count in players:
             parameters = optimizer.param_groups[0]["params"]
-            optimizer.param_groups[0]["lr"] = rate_at(spent / cpu_seconds, step)
+            optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * rate_share(
+                spent / cpu_seconds, step
+            )
             for _ in range(count):
                 rows = torch.randint(len(images), (BATCH,))
                 found = loss(images[rows], labels[rows])

@@ -25,7 +25,7 @@ from components.train.families.image_layers import (
     normalized,
     up,
 )
-from components.train.families.table_random import normal_rows
+from components.train.families.random_rows import normal_rows
 
 _FREQUENCIES = 16
 # Of pixels around zero, over the data sets of the configurations.

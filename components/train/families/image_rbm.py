@@ -12,7 +12,7 @@ from keras import layers, ops
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.train.families.family import Batch, ImageFamily, Player
-from components.train.families.table_random import derived_seeds, uniform_rows
+from components.train.families.random_rows import derived_seeds, uniform_rows
 
 
 class RbmOptions(BaseModel):

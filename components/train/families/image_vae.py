@@ -20,7 +20,7 @@ from components.train.families.image_layers import (
     label_input,
     up,
 )
-from components.train.families.table_random import normal_rows
+from components.train.families.random_rows import normal_rows
 
 
 @keras.saving.register_keras_serializable("loomline")
@@ -114,7 +114,7 @@ class ImageVae(ImageFamily):
 
     def players(self) -> list[Player]:
         variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
-        return [Player("vae", variables)]
+        return [Player("vae", variables, rate=6.0)]
 
     def loss(
         self, player: str, batch: Batch, seed: tf.Tensor, training: bool

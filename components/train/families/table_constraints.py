@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from components.errors import ConfigError, DataError
 from components.table_schema import Fixed, Inequality, Unique, parse_constraint
+from components.train.families.random_rows import drawn, uniform_rows
 from components.train.families.table_conditions import Conditions
 from components.train.families.table_decode import TableDecoder, raised, tick
-from components.train.families.table_random import drawn, uniform_rows
 from components.train.graph_checks import require
 
 # Codes int [B, C] and values float [B, V] of training rows.

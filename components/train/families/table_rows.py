@@ -5,10 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.train.families.family import TableFamily
+from components.train.families.random_rows import derived_seeds
 from components.train.families.table_conditions import Conditions
 from components.train.families.table_constraints import TableConstraints, fresh
 from components.train.families.table_decode import TableDecoder
-from components.train.families.table_random import derived_seeds
 from components.train.graph_checks import require
 
 # Rows made together: more take more memory, fewer spend more of the time on launching operations.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import ConfigError
 from components.table_layout import TableLayout
 from components.train.families.family import Batch, Player, TableFamily
-from components.train.families.table_random import drawn, uniform_rows
+from components.train.families.random_rows import drawn, uniform_rows
 from components.train.families.table_transformer_layers import (
     CausalBlock,
     Cells,

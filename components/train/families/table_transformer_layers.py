@@ -188,9 +188,7 @@ class CausalBlock(_Weighted):
         return [tf.transpose(each, [1, 0, 2]) for each in self._projected(x)[1:]]
 
     def _projected(self, x: Any) -> Any:
-        return tf.split(
-            _product(_normalized(x, self.norms[0]), self.attended), 3, axis=-1
-        )
+        return tf.split(_product(_normalized(x, self.norms[0]), self.attended), 3, axis=-1)
 
     def _attention(self, query: Any, key: Any, value: Any, visible: Any) -> Any:
         query, key, value = (self._split(each) for each in (query, key, value))

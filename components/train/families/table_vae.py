@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.table_layout import TableLayout
 from components.train.families.family import Batch, Player, TableFamily
 from components.train.families.image_layers import Seeds
-from components.train.families.table_random import normal_rows, uniform_rows
+from components.train.families.random_rows import normal_rows, uniform_rows
 from components.train.families.table_vectors import RowVectors
 
 _NOISE, _CODES, _VALUES = 1, 2, 3

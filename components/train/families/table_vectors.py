@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from components.table_layout import TableLayout
-from components.train.families.table_random import drawn
+from components.train.families.random_rows import drawn
 
 
 class RowVectors:

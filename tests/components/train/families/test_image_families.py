@@ -21,9 +21,9 @@ from components.train.families.registry import make_family
 GREY = {"modality": "image", "shape": [8, 8, 1], "labels": ["cross", "dot", "stripes"]}
 RECIPES: dict[str, dict[str, Any]] = {
     "diffusion": {"steps": 250, "learning_rate": 1e-2},
-    "gan": {"steps": 150, "learning_rate": 5e-3},
+    "gan": {"steps": 150, "learning_rate": 2e-3},
     "rbm": {"steps": 250, "learning_rate": 1e-2},
-    "vae": {"steps": 250, "learning_rate": 1e-2},
+    "vae": {"steps": 250, "learning_rate": 2e-3},
 }
 
 
@@ -110,7 +110,7 @@ def test_a_vae_scores_its_own_class_of_images_as_likelier_after_training(
     images: TransformedExamples, tmp_path: Path, tiny: dict[str, Any]
 ) -> None:
     options = FamilyTrainOptions(
-        family="vae", family_options=tiny["vae"], batch_size=16, steps=150, learning_rate=1e-2,
+        family="vae", family_options=tiny["vae"], batch_size=16, steps=150, learning_rate=2e-3,
         eval_every=1000, preview_every=0,
     )  # fmt: skip
     trained = FamilyTraining(images, options, tmp_path / "checkpoint", tmp_path / "logs")

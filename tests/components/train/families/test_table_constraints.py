@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from components.table_layout import TableLayout
+from components.train.families.random_rows import derived_seeds, drawn, uniform_rows
 from components.train.families.table_conditions import Conditions
 from components.train.families.table_constraints import TableConstraints, fresh
 from components.train.families.table_decode import TableDecoder
-from components.train.families.table_random import derived_seeds, drawn, uniform_rows
 
 NAN = float("nan")
 NUMBER = {

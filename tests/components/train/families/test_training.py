@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
     "warmup_steps": 5,
     "eval_every": 10,
     "preview_every": 0,
-    "learning_rate": 5e-3,
+    "learning_rate": 1e-3,
     "ema": 0.9,
 }
 
@@ -204,9 +204,9 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint_and_says_what_t
     message = str(error.value)
     kept = tmp_path / "checkpoint/checkpoint.npz"
     assert "at step 21" in message
-    assert "Lower train.learning_rate (now 0.005)" in message
+    assert "Lower train.learning_rate (now 0.001)" in message
     assert f"train.start_from={kept}" in message
-    gone_on = _train(images, tmp_path / "on", learning_rate=1e-3, start_from=str(kept))
+    gone_on = _train(images, tmp_path / "on", learning_rate=2e-4, start_from=str(kept))
     first = gone_on.progress.history[0]
     assert first["step"] == 5
     assert gone_on.progress.step == 40
@@ -251,7 +251,7 @@ def test_a_budget_of_cpu_seconds_ends_training_with_the_lowest_rate(
     assert 0 < trained.progress.step < 1_000_000
     rates = [value for _, value in _events(tmp_path / "logs") if value.tag == "learning_rate"]
     last = tf.make_ndarray(rates[-1].tensor)
-    assert last == pytest.approx(5e-3 * 0.05, rel=0.3)
+    assert last == pytest.approx(SMALL["learning_rate"] * 0.05, rel=0.3)
 
 
 def test_a_learning_rate_of_0_is_found_by_a_range_test(
