@@ -26,7 +26,8 @@ class FamilyTrainOptions(BaseModel):
     learning_rate: float = Field(
         default=1e-3,
         ge=0,
-        description="Peak learning rate, after the warmup; 0 finds one by a range test first.",
+        description="Peak learning rate, after the warmup; 0 finds one by a range test first. Each "
+        "family multiplies it by what suits its kind, 1 to 20.",
     )
     warmup_steps: int = Field(
         default=50, ge=0, description="Steps over which the learning rate rises linearly from 0."

@@ -97,6 +97,7 @@ class TableTransformer(TableFamily):
         return {"transformer": self._network}
 
     def players(self) -> list[Player]:
+        # At this rate flights are learnt best in a minute of two cores; at 1, hardly at all.
         return [Player("transformer", self._network.trainable_variables, rate=20.0, beta_2=0.99)]
 
     def loss(
