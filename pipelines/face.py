@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 15.0
 PLAIN_WIDTH = 110
 PICTURE_WIDTH = 28
+_BETWEEN = 2
 
 
 class Face:
@@ -101,10 +102,12 @@ class Face:
         self.console.print(table)
 
     def pictures(self, images: Sequence[Image], titles: Sequence[str]) -> None:
-        """Small pictures side by side, two pixels to a character, each over its title."""
-        table = Table(*titles, box=None, padding=(0, 2, 0, 0))
-        table.add_row(*(_drawn(image) for image in images))
-        self.console.print(table)
+        """Small pictures, as many side by side as fit, two pixels to a character, with titles."""
+        fit = max(1, self.console.width // (PICTURE_WIDTH + _BETWEEN))
+        for start in range(0, len(images), fit):
+            table = Table(*titles[start : start + fit], box=None, padding=(0, _BETWEEN, 0, 0))
+            table.add_row(*(_drawn(image) for image in images[start : start + fit]))
+            self.console.print(table)
 
 
 def _drawn(image: Image) -> Text:

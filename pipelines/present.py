@@ -79,6 +79,7 @@ def run_and_present(
         _sum_up(face, result, showcase)
         if serve and result.outcome == "pushed":
             _show(face, result, prompts, loaded.push.model_name, showcase)
+            face.say(showcase.hint.format(config=config))
     return result
 
 
@@ -130,7 +131,6 @@ def _show(
             showcase.show(face, Asked(client, prompts, result.records.path))
     except ClientError as error:
         raise ServingError(str(error)) from None
-    face.say(showcase.hint)
 
 
 def present_stack(model: str, addresses: Addresses) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 TIMEOUT = 120
 _PROMPTS = ("The Congress", "Our foreign policy", "")
 _IMAGES = 8
-_IMAGES_IN_A_ROW = 4
 _ROWS = 8
 _COLUMNS = 9
 
@@ -47,7 +46,7 @@ class Showcase:
     Attributes:
         headlines: figure of the evaluation -> what the summary calls it.
         show: asks the served model and prints what it makes.
-        hint: the next commands.
+        hint: the next commands, for the run's configuration.
     """
 
     headlines: Mapping[str, str]
@@ -74,9 +73,7 @@ def _images(face: Face, asked: Asked) -> None:
     ).outputs
     pictures = [Image.open(io.BytesIO(each)) for each in drawn["image"].values]
     titles = [label.decode() for label in drawn["label"].values]
-    for start in range(0, len(pictures), _IMAGES_IN_A_ROW):
-        row = slice(start, start + _IMAGES_IN_A_ROW)
-        face.pictures(pictures[row], titles[row])
+    face.pictures(pictures, titles)
     for title, image in zip(titles, drawn["image"].values, strict=True):
         name = f"{len(list(asked.folder.glob('drawn-*.png'))) + 1:02d}"
         safe = "".join(letter if letter.isalnum() else "-" for letter in title)
@@ -132,7 +129,7 @@ SHOWCASES = {
             "copy_share": "samples that copy training text",
         },
         _texts,
-        '  serve it: loomline serve      ask it: loomline generate "The Congress"',
+        '  serve it: loomline serve {config}      ask it: loomline generate "The Congress"',
     ),
     IMAGE: Showcase(
         {
@@ -146,7 +143,7 @@ SHOWCASES = {
             "nearest_train": "samples nearer to training images than usual",
         },
         _images,
-        "  serve it: loomline serve image",
+        "  serve it: loomline serve {config}",
     ),
     TABLE: Showcase(
         {
@@ -159,6 +156,6 @@ SHOWCASES = {
             "constraint_violations": "rows that break a constraint",
         },
         _rows,
-        "  serve it: loomline serve table",
+        "  serve it: loomline serve {config}",
     ),
 }

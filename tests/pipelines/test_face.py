@@ -1,0 +1,20 @@
+"""What a person sees on the terminal."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from pipelines.face import PICTURE_WIDTH, Face
+
+
+@pytest.mark.parametrize("width", [40, 80, 110, 200])
+def test_pictures_are_whole_however_narrow_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    Face().pictures([Image.new("RGB", (32, 32), "red")] * 5, list("abcde"))
+
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert shown.count("▀") == 5 * PICTURE_WIDTH * (PICTURE_WIDTH // 2)
