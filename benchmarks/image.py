@@ -27,7 +27,7 @@ FAMILIES = ("vae", "gan", "diffusion")
 CPU_SECONDS, SAMPLES, BATCH, ROUNDS = 120.0, 2000, 64, 5
 CURVE = (0.125, 0.25, 0.5, 1.0)
 GOALS = {"frechet": 1.0, "accuracy": 1.0, "serving": 0.8}
-# What the peer is set to, too.
+# What the peer is set to, too; the rate is then multiplied by the family's own.
 TRAINING: dict[str, Any] = {
     "batch_size": 64,
     "learning_rate": 1e-3,
@@ -172,8 +172,19 @@ def _theirs(setting: Setting, worker: common.Worker, family: str, cpu_seconds: f
     import numpy as np
 
     out = setting.folder / "made.npy"
-    found = worker.ask({"family": family, "cpu_seconds": cpu_seconds, "out": str(out)})
+    asked = {"family": family, "cpu_seconds": cpu_seconds, "rate": _rate(setting, family)}
+    found = worker.ask({**asked, "out": str(out)})
     return {**found, **setting.score(np.load(out))}
+
+
+def _rate(setting: Setting, family: str) -> float:
+    """The learning rate that our side trains at."""
+    from components.artifacts import TransformedExamples
+    from components.train.families.registry import make_family
+
+    data = TransformedExamples(setting.folder / "transformed").statistics()
+    player = make_family(family, {}, data).players()[-1]
+    return float(TRAINING["learning_rate"] * player.rate)
 
 
 def serving(setting: Setting, family: str) -> float:

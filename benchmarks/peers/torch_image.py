@@ -2,10 +2,13 @@
 
     python torch_image.py --data train.npz
 
-Reads one JSON request a line, `{"family": "vae", "cpu_seconds": 120, "out": "made.npy"}`, trains
-that long, draws one image for each of the file's `wanted` classes with the averaged weights, and
-answers with one JSON line, `{"steps": ..., "cpu_seconds": ...}`. Run by the benchmark's own
-environment.
+Reads one JSON request a line,
+
+    {"family": "vae", "cpu_seconds": 120, "rate": 1e-3, "out": "made.npy"}
+
+trains that long, draws one image for each of the file's `wanted` classes with the averaged
+weights, and answers with one JSON line, `{"steps": ..., "cpu_seconds": ...}`. Run by the
+benchmark's own environment.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BATCH, WARMUP, LEAST = 64, 50, 0.05
-VAE_RATE, GAN_RATE, DIFFUSION_RATE = 6e-3, 3e-3, 1e-3
 DECAY, CLIP = 0.999, 1.0
 LATENT_VAE, LATENT_GAN, WIDTH = 24, 64, 32
 CRITIC_UPDATES, PENALTY = 2, 5.0
@@ -251,38 +253,36 @@ class Gan(nn.Module):
 Turn = tuple[Callable[[Tensor, Tensor], Tensor], torch.optim.Optimizer, int]
 
 
-def turns(model: nn.Module) -> list[Turn]:
+def turns(model: nn.Module, rate: float) -> list[Turn]:
     """The losses, their optimizers, and how often each moves in a step."""
     if isinstance(model, Gan):
         parts = [(model.critic_loss, model.critic, CRITIC_UPDATES)]
         parts.append((model.generator_loss, model.generator, 1))
         return [
-            (loss, torch.optim.Adam(part.parameters(), GAN_RATE, (0.0, 0.9)), count)
+            (loss, torch.optim.Adam(part.parameters(), rate, (0.0, 0.9)), count)
             for loss, part, count in parts
         ]
     assert isinstance(model, Vae | Diffusion)
-    rate, second = (DIFFUSION_RATE, 0.99) if isinstance(model, Diffusion) else (VAE_RATE, 0.999)
+    second = 0.99 if isinstance(model, Diffusion) else 0.999
     return [(model.loss, torch.optim.Adam(model.parameters(), rate, (0.9, second)), 1)]
 
 
-def rate_share(share: float, step: int) -> float:
+def rate_at(rate: float, share: float, step: int) -> float:
     """A linear rise, then a half cosine down to a twentieth."""
     fall = LEAST + (1 - LEAST) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return min(1.0, (step + 1) / WARMUP) * fall
+    return rate * min(1.0, (step + 1) / WARMUP) * fall
 
 
 def train(
-    model: nn.Module, images: Tensor, labels: Tensor, cpu_seconds: float
+    model: nn.Module, images: Tensor, labels: Tensor, cpu_seconds: float, rate: float
 ) -> tuple[nn.Module, int]:
     """Trains for so many CPU seconds and returns the averaged model and the steps."""
-    average, players, step = copy.deepcopy(model), turns(model), 0
+    average, players, step = copy.deepcopy(model), turns(model, rate), 0
     begun = time.process_time()
     while (spent := time.process_time() - begun) < cpu_seconds:
         for loss, optimizer, count in players:
             parameters = optimizer.param_groups[0]["params"]
-            optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * rate_share(
-                spent / cpu_seconds, step
-            )
+            optimizer.param_groups[0]["lr"] = rate_at(rate, spent / cpu_seconds, step)
             for _ in range(count):
                 rows = torch.randint(len(images), (BATCH,))
                 found = loss(images[rows], labels[rows])
@@ -317,7 +317,7 @@ def main() -> None:
         torch.manual_seed(request.get("seed", 0))
         model = families[request["family"]]().to(memory_format=torch.channels_last)
         begun = time.process_time()
-        average, steps = train(model, images, labels, request["cpu_seconds"])
+        average, steps = train(model, images, labels, request["cpu_seconds"], request["rate"])
         spent = time.process_time() - begun
         with torch.no_grad():
             made = torch.cat([average.sample(part) for part in wanted.split(250)])

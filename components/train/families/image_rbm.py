@@ -94,6 +94,7 @@ class ImageRbm(ImageFamily):
         return {"rbm": self.network}
 
     def players(self) -> list[Player]:
+        # What followed its class best in a minute of two cores.
         return [Player("rbm", self.network.trainable_variables, rate=5.0)]
 
     def _white(self, image: tf.Tensor) -> tf.Tensor:

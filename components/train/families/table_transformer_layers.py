@@ -213,10 +213,7 @@ def _product(x: Any, weight: Any) -> Any:
 
     `tf.matmul` would take a product for each example, and sum as many gradients of the matrix.
     """
-    shape = tf.shape(x)
-    flat = tf.matmul(tf.reshape(x, [-1, weight.shape[0]]), tf.cast(weight, x.dtype))
-    found = tf.reshape(flat, tf.concat([shape[:-1], [weight.shape[1]]], 0))
-    return tf.ensure_shape(found, [*x.shape[:-1], weight.shape[1]])
+    return tf.tensordot(x, tf.cast(weight, x.dtype), 1)
 
 
 def _normalized(x: Any, scale: Any) -> Any:
