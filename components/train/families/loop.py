@@ -119,7 +119,8 @@ class FamilyTraining:
         self._choose_rate()
         progress, learner = self.progress, self.learner
         batches = self.examples.training(learner.rows, self.options.seed, progress.step)
-        finished = self._done()
+        # A budget that building the networks used up still gives one step, and its held-out loss.
+        finished = bool(progress.history) and self._done()
         while not finished:
             asked = time.monotonic()
             batch = next(batches)
@@ -177,7 +178,8 @@ class FamilyTraining:
         if time.monotonic() - self._saved >= options.checkpoint_seconds:
             self._save()
         self.pace.pause()
-        return self._done()
+        # Never ends on a step that was not evaluated.
+        return last or (evaluates and self._done())
 
     def _check(self) -> None:
         """Raises TrainingError where updates had to be left out."""

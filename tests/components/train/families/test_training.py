@@ -252,6 +252,16 @@ def test_a_budget_of_cpu_seconds_ends_training_with_the_lowest_rate(
     rates = [value for _, value in _events(tmp_path / "logs") if value.tag == "learning_rate"]
     last = tf.make_ndarray(rates[-1].tensor)
     assert last == pytest.approx(SMALL["learning_rate"] * 0.05, rel=0.3)
+    assert [entry["step"] for entry in trained.progress.history] == [trained.progress.step]
+
+
+def test_a_budget_used_up_before_the_first_step_still_gives_a_model_with_its_held_out_loss(
+    images: TransformedExamples, tmp_path: Path
+) -> None:
+    trained = _train(images, tmp_path, cpu_seconds=0.001)
+
+    assert trained.progress.step == 1
+    assert card(trained)["best_step"] == 1
 
 
 def test_a_learning_rate_of_0_is_found_by_a_range_test(
