@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -158,31 +159,31 @@ class TableTransformer(TableFamily):
         """Exact conditions. The unknown category is never drawn: the others share its chance."""
         columns = self._layout.columns
         known = tf.ensure_shape(known, [None, len(columns)])
-        before, visible = order_of(known)
         noise = uniform_rows(seed, 3 * len(columns))
-        cells = tf.unstack(self._cells(codes, values), axis=1)
-        rows = tf.range(tf.shape(codes)[0])
-        caches = self._cache_of_known(known, codes, values, before, visible)
+        told, given = self._told_first(known, codes, values)
+        placed: list[tuple[list[Any], list[Any]]] = [([], []) for _ in self._blocks]
         codes_out, values_out = tf.unstack(codes, axis=1), list(tf.unstack(values, axis=1))
         for place, column in enumerate(columns):
             uniform = noise[:, 3 * place : 3 * place + 3]
-            told = tf.gather_nd(tf.stack(cells), tf.stack([before[:, place], rows], axis=1))
+            here = tf.fill([tf.shape(codes)[0]], True)
+            earlier = [~known[:, before] for before in range(place)]
+            visible = tf.concat([given.known, tf.stack([*earlier, here])], axis=0)
             x = told + tf.convert_to_tensor(self._places.targets)[place]
-            for layer, block in enumerate(self._blocks):
-                x = block.step(x, place, caches[layer], visible[:, place])
+            for block, layer, own in zip(self._blocks, given.layers, placed, strict=True):
+                x = block.step(x, layer, own, visible)
             logits = self._heads.code_logits(x, place)
             if column.unknown is not None:
                 logits += tf.one_hot(column.unknown, column.size, on_value=-math.inf, off_value=0.0)
-            given = known[:, place]
-            code = tf.where(given, codes_out[place], drawn(logits, uniform[:, 0], temperature))
+            kept = known[:, place]
+            code = tf.where(kept, codes_out[place], drawn(logits, uniform[:, 0], temperature))
             codes_out[place] = code
             value = tf.zeros(tf.shape(code))
             if column.value is not None:
                 found = self._drawn_value(x, place, code, uniform[:, 1:], temperature)
-                found = tf.where(given, values_out[column.value], found)
+                found = tf.where(kept, values_out[column.value], found)
                 value = tf.where(code < len(column.means), found, 0.0)
                 values_out[column.value] = value
-            cells[place] = self._cells.one(place, code, value)
+            told = tf.where(kept[:, tf.newaxis], told, self._cells.one(place, code, value))
         return tf.stack(codes_out, 1), tf.stack(values_out, 1) if values_out else values
 
     def _drawn_value(
@@ -193,26 +194,46 @@ class TableTransformer(TableFamily):
         within = 0.5 + (uniform[:, 1] - 0.5) * tf.minimum(temperature, 1.0)
         return (tf.cast(chosen, tf.float32) + within) * (2.0 / self._options.bins) - 1.0
 
-    def _cache_of_known(
-        self, known: tf.Tensor, codes: tf.Tensor, values: tf.Tensor, before: tf.Tensor,
-        visible: tf.Tensor,
-    ) -> list[list[list[tf.Tensor]]]:  # fmt: skip
-        """Keys and values of every layer at each place; they count where a column is known."""
+    def _told_first(
+        self, known: tf.Tensor, codes: tf.Tensor, values: tf.Tensor
+    ) -> tuple[tf.Tensor, _Given]:
+        """What the first unknown column of each row is told, and what all unknown ones attend to.
 
-        def computed() -> list[list[tf.Tensor]]:
-            x = self._places(self._cells(codes, values), before)
-            caches = []
+        Where nothing is known in any row, nothing is computed, and there is nothing to attend to.
+        """
+        count, width = len(self._layout.columns), self._options.width
+
+        def computed() -> tuple[Any, ...]:
+            before, visible = order_of(known)
+            cells = self._cells(codes, values)
+            x = self._places(cells, before)
+            layers = []
             for block in self._blocks:
-                caches.append(block.keys(x))
+                layers.append(block.keys(x))
                 x = block(x, visible, training=False)
-            return caches
+            last = tf.reduce_max(tf.where(known, tf.range(count), -1), axis=1)
+            last = tf.where(last < 0, count, last)
+            return tf.gather(cells, last, batch_dims=1), tf.transpose(known), layers
 
-        def nothing() -> list[list[tf.Tensor]]:
-            empty = tf.zeros([len(self._layout.columns), tf.shape(codes)[0], self._options.width])
-            return [[empty, empty] for _ in self._blocks]
+        def nothing() -> tuple[Any, ...]:
+            rows = tf.shape(codes)[0]
+            none = tf.zeros([0, rows, width])
+            told = tf.broadcast_to(self._cells.nothing(), [rows, width])
+            return told, tf.zeros([0, rows], tf.bool), [[none, none] for _ in self._blocks]
 
-        found = tf.cond(tf.reduce_any(known), computed, nothing)
-        return [[tf.unstack(each) for each in layer] for layer in found]
+        told, places, layers = tf.cond(tf.reduce_any(known), computed, nothing)
+        return told, _Given(places, layers)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """Keys and values [P, B, width] of each layer, and where they count, bool [P, B].
+
+    P is the number of columns, or 0 where no row has a known one.
+    """
+
+    known: tf.Tensor
+    layers: list[list[tf.Tensor]]
 
 
 def order_of(known: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -87,6 +87,10 @@ class Cells(_Weighted):
         spread = tf.one_hot(self._columns, len(self._starts) + 1, dtype=cells.dtype)
         return cells + tf.einsum("bvw,vc->bcw", added, spread)
 
+    def nothing(self) -> Any:
+        """The vector [width] that stands for nothing."""
+        return tf.convert_to_tensor(self.table)[-1]
+
     def one(self, place: int, codes: Any, values: Any) -> Any:
         """The vectors [B, width] of one column's cells; `codes` and `values` are [B]."""
         cell = tf.gather(self.table, codes + self._starts[place])
@@ -155,31 +159,34 @@ class CausalBlock(_Weighted):
         x = x + self._dropout(mixed, training=training)
         return x + self._dropout(self._network(x), training=training)
 
-    def step(self, x: Any, place: int, cache: list[list[Any]], visible: Any) -> Any:
-        """The same for one place [B, width], whose key and value the cache then holds, too.
+    def step(
+        self, x: Any, given: Sequence[Any], own: tuple[list[Any], list[Any]], visible: Any
+    ) -> Any:
+        """The same for one place [B, width], after others.
 
         Args:
             x: of the place.
-            place: its number.
-            cache: keys and values [B, width] of all places; those of places computed before
-                are used.
-            visible: bool [B, C].
+            given: keys and values [P, B, width] of places that are attended to.
+            own: lists of keys and of values [B, width], of the places stepped to before; those of
+                this place are added.
+            visible: bool [P + places stepped to, B], which of all these count, this one last.
         """
         query, *here = self._projected(x)
-        for places, new in zip(cache, here, strict=True):
-            places[place] = new
-        # Sums of products: a matrix product for each row and head would move more than compute.
-        query, key, value = (
-            tf.reshape(
-                each, [*tf.unstack(tf.shape(each)[:-1]), self._heads, x.shape[1] // self._heads]
-            )
-            for each in (query, *map(tf.stack, cache))
+        for places, new in zip(own, here, strict=True):
+            places.append(new)
+        key, value = (
+            tf.concat([before, *(new[tf.newaxis] for new in after)], axis=0)
+            for before, after in zip(given, own, strict=True)
         )
-        scores = tf.reduce_sum(query * key, axis=3) * query.shape[-1] ** -0.5
-        scores = tf.where(tf.transpose(visible)[:, :, tf.newaxis], scores, _HIDDEN)
+        # Heads are summed, and spread again, by one product with a matrix of ones and zeros: a
+        # product for each row and head would move more than it computes.
+        size = x.shape[1] // self._heads
+        heads = tf.repeat(tf.eye(self._heads, dtype=x.dtype), size, axis=0)
+        scores = tf.tensordot(query * key, heads, 1) * size**-0.5
+        scores = tf.where(visible[..., tf.newaxis], scores, _HIDDEN)
         shares = tf.exp(scores - tf.reduce_max(scores, axis=0))
         shares /= tf.reduce_sum(shares, axis=0)
-        mixed = tf.reshape(tf.reduce_sum(shares[..., tf.newaxis] * value, axis=0), tf.shape(x))
+        mixed = tf.reduce_sum(tf.tensordot(shares, tf.transpose(heads), 1) * value, axis=0)
         x = x + _product(mixed, self.mixed)
         return x + self._network(x)
 
