@@ -12,7 +12,7 @@ from components.train.families.table_decode import TableDecoder
 from components.train.graph_checks import require
 
 # Rows made together: more take more memory, fewer spend more of the time on launching operations.
-CHUNK_ROWS = 2048
+CHUNK_ROWS = 8192
 # Least candidates of a round; rounds before rows are repaired; rounds in vain to give up after.
 CANDIDATES = 512
 _ROUNDS_AS_DRAWN = 4
