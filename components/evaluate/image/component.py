@@ -23,6 +23,7 @@ def evaluate(
     classifier_rows: int,
     classifier_epochs: int,
     resamples: int,
+    inception_weights: str,
     serving_versions: list,
     seed: int,
     champion: str,

@@ -46,6 +46,7 @@ def run(
 
     Raises:
         DataError: a split has no images.
+        ConfigError: the weights of Inception cannot be read.
         ModelError: a model is missing, unreadable, or draws no images.
         SetupError: an environment for one of `serving_versions` cannot be made.
     """
@@ -69,6 +70,11 @@ def run(
     )
     from components.evaluate.image.served_images import ServedImages
 
+    inception = None
+    if options.inception_weights:
+        from components.evaluate.image.inception import Inception
+
+        inception = Inception(Path(options.inception_weights))
     print("progress: load the model", flush=True)
     served = ServedImages(judged.saved_model)
     names = served.labels or list(source.manifest().details.get("labels", []))
@@ -85,6 +91,10 @@ def run(
     figures = distances(made, real, options)
     figures |= recognition(made, real, names)
     figures |= yardsticks(judge, images, real, learned, options)
+    if inception is not None:
+        from components.evaluate.image.inception import figures as in_inception
+
+        figures |= in_inception(inception, made, real, images, options)
     print("progress: look for copies of training images", flush=True)
     ours, usual = copies(drawn.images, images.training), copies(images.held_out, images.training)
     figures |= copy_figures(ours, usual)

@@ -175,10 +175,33 @@ def _distances(story: Story) -> html.Section:
     ]  # fmt: skip
     return html.Section(
         "How far from real images",
-        [*charts, html.table(["", "precision", "recall", "modes reached"], covered)],
+        [
+            *charts,
+            html.table(["", "precision", "recall", "modes reached"], covered),
+            *_inception(story),
+        ],
         note="Lower distances are better. Distances compare only under one classifier and one "
         f"number of images: here {len(story.made.images):,}, in {story.content['features']}.",
     )
+
+
+def _inception(story: Story) -> list[html.Block]:
+    """The same distances in other features, where these were at hand."""
+    names = ("frechet_distance", "kernel_distance", "precision", "recall", "mode_coverage")
+    if f"inception.{names[0]}" not in story.figures:
+        return []
+    rows: list[list[html.Cell]] = [
+        [label, *(_value(story.figures[f"{prefix}inception.{name}"]) for name in names)]
+        for label, prefix in (("this model", ""), ("floor: training images", "floor."))
+    ]
+    headers = ["", "Fréchet distance", "kernel distance", "precision", "recall", "modes reached"]
+    caption = "In 2,048 features of Keras' Inception v3."
+    return [html.table(headers, rows, caption=caption)]
+
+
+def _value(figure: Figure) -> str:
+    """A figure with its interval."""
+    return f"{html.number(figure.value)} {html.interval(figure.low, figure.high)}"
 
 
 def _champion(story: Story) -> list[html.Section]:

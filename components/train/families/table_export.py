@@ -198,7 +198,7 @@ class TableModel(tf.Module):
 
     def warmup(self) -> list[tuple[str, Inputs]]:
         """Requests for every signature, for one row and for more."""
-        requests: list[tuple[str, Inputs]] = []
+        requests: list[tuple[str, Inputs]] = [("describe", {"about": np.array([""], object)})]
         for rows in _WARM_ROWS:
             inputs: dict[str, Any] = {
                 "num_rows": np.array([rows], np.int32),

@@ -283,6 +283,8 @@ def test_the_saved_model_has_stock_operations_alone_and_warmup_requests(tmp_path
         node.op for function in definition.library.function for node in function.node_def
     }
     assert not {name for name in operations if "xla" in name.lower()}
+    # `loomline check` asks for one of each signature.
+    assert {name for name, _ in made.warmup()} == set(made.served)
     assert (tmp_path / "saved" / WARMUP_FILE).stat().st_size > 0
 
 
