@@ -279,6 +279,8 @@ class Model:
 
 
 PROVENANCE_FOLDER = "loomline"
+# Beside the numbers of a model's versions; TensorFlow Serving passes over such a name.
+PENDING_FOLDER = ".pending"
 # Inside a SavedModel: where TensorFlow Serving looks for the requests that it warms a model with.
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
@@ -422,9 +424,10 @@ class Drift(_Report):
 class Decision(_Report):
     """`decision.json` and `decision.html`.
 
-    Keys of the JSON: `approved`, `approval`, `model_digest`, `champion_version`, `created`
-    (ISO 8601, UTC), `reason` (one line), `rules` (each the rule's own keys, then `value`, `low`,
-    `high`, `samples`, `bound`, `verdict` (pass, fail, warn), `reason`).
+    Keys of the JSON: `approved` (by the rules), `approval` (auto, or manual where a person has the
+    last word), `model_digest`, `evidence` (name -> digest of the reports weighed),
+    `champion_version`, `created` (ISO 8601, UTC), `reason` (one line), `rules` (each the rule's own
+    keys, then `value`, `low`, `high`, `samples`, `bound`, `verdict` (pass, fail, warn), `reason`).
     """
 
     _name = "decision"
@@ -434,8 +437,9 @@ class Decision(_Report):
 class Published:
     """One published version: a SavedModel with its provenance in `loomline/` beside it.
 
-    `loomline/provenance.json`, and copies of `decision.json`, `evaluation.json`,
-    `drift.json` and, of text, `scores.parquet`.
+    `loomline/provenance.json`, copies of `decision.json`, `evaluation.json`, `drift.json`, their
+    pages and the samples, and of text `scores.parquet`. Where a person approved the version, also
+    `pending.json` and `approval.json`; see `Pending`.
     """
 
     path: Path
@@ -460,6 +464,49 @@ class Published:
     def evaluation(self) -> Evaluation:
         """The evaluation that the version was judged by."""
         return Evaluation(self.provenance_folder)
+
+    @property
+    def approval_path(self) -> Path:
+        """A DSSE envelope around an in-toto statement; see components/push/approval.py."""
+        return self.provenance_folder / "approval.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending(Published):
+    """A version that waits for a person's approval: whole, and without a number yet.
+
+    `<base_path>/<model_name>/.pending/<run>/`, which no server loads. `loomline/pending.json` has
+    the keys `run`, `model_name`, `champion_version` (which the decision compared with, or null),
+    `digests` (SHA-256 of what an approval is about: `saved_model`, and every other file in
+    `loomline/` by its name), `records` (the run's folder of records, or ''), `approvers` (path of
+    the file of trusted keys) and `created` (ISO 8601, UTC).
+    """
+
+    @property
+    def pending_path(self) -> Path:
+        return self.provenance_folder / "pending.json"
+
+    def read(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.pending_path)
+        return content
+
+    def digests(self) -> dict[str, str]:
+        """What an approval is about, as it is now.
+
+        Raises:
+            ModelError: there is no SavedModel.
+        """
+        found = {"saved_model": saved_model_digest(self.path)}
+        for path in sorted(self.provenance_folder.iterdir()):
+            if path not in (self.pending_path, self.approval_path):
+                with path.open("rb") as stream:
+                    found[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return found
+
+
+def pending_folder(base_path: Path, model_name: str, run: str) -> Path:
+    """Where a run's candidate waits."""
+    return base_path / model_name / PENDING_FOLDER / run
 
 
 def published_versions(base_path: Path, model_name: str) -> list[Published]:

@@ -8,6 +8,7 @@
     ├── ModelError           a model is missing, unreadable or unfit for its signatures
     │   └── AlteredModelError  its files are not the ones that were judged
     ├── RejectedModelError   the decision says no, or belongs to another model
+    ├── ApprovalError        no person approved, or the record of it does not hold
     ├── PublishError         the destination cannot be written
     ├── SetupError           an environment for an older TensorFlow cannot be made
     ├── ServingError         the server refused, or cannot be reached
@@ -58,6 +59,10 @@ class AlteredModelError(ModelError):
 
 class RejectedModelError(LoomlineError):
     """The decision says no, or belongs to another model."""
+
+
+class ApprovalError(LoomlineError):
+    """No person approved, or the record of it does not hold."""
 
 
 class PublishError(LoomlineError):

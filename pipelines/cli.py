@@ -10,9 +10,12 @@ import click
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.checking import check
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+from pipelines.cli_review import approve, pending, reject
 from pipelines.cli_serving import generate, serve
+from serving.review.commands import reviewers
 from serving.rollout.commands import rollout
 from serving.sampling.commands import sample
+from serving.store.audit_commands import audit
 from serving.store.commands import keys, purge
 
 REJECTED_EXIT_CODE = 3
@@ -74,7 +77,8 @@ def run(
     Steps whose data, options and code have not changed are answered from the cache. A killed run
     that is started again resumes training from its last checkpoint.
 
-    Exit codes: 0 pushed, 2 something to mend (one line says what), 3 the gate said no, 1 a defect.
+    Exit codes: 0 pushed or waiting for a person, 2 something to mend (one line says what), 3 the
+    gate said no, 1 a defect.
     """
     from pipelines.config import load_config
     from pipelines.present import run_and_present
@@ -85,7 +89,7 @@ def run(
     except KeyboardInterrupt:
         click.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
         sys.exit(INTERRUPTED_EXIT_CODE)
-    codes = {"pushed": 0, "finished": 0, "rejected": REJECTED_EXIT_CODE}
+    codes = {"pushed": 0, "pending": 0, "finished": 0, "rejected": REJECTED_EXIT_CODE}
     sys.exit(codes.get(outcome.outcome, USER_ERROR_EXIT_CODE if outcome.user_error else 1))
 
 
@@ -139,6 +143,11 @@ main.add_command(serve)
 main.add_command(generate)
 main.add_command(sample)
 main.add_command(rollout)
+main.add_command(pending)
+main.add_command(approve)
+main.add_command(reject)
+main.add_command(reviewers)
+main.add_command(audit)
 main.add_command(keys)
 main.add_command(purge)
 

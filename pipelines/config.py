@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pydantic
 import yaml
@@ -39,6 +39,16 @@ class Config(BaseModel):
     drift: DriftOptions = DriftOptions()
     gate: GateOptions
     push: PushOptions = PushOptions()
+
+    @pydantic.model_validator(mode="after")
+    def _approval_has_approvers(self) -> Self:
+        if (self.gate.approval == "manual") != bool(self.push.approvers):
+            raise ValueError(
+                "expected gate.approval: manual and push.approvers (a file of reviewers) together. "
+                f"Received: gate.approval: {self.gate.approval} and push.approvers: "
+                f"{self.push.approvers!r}"
+            )
+        return self
 
     @property
     def kind(self) -> Modality:

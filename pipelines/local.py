@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts import read_json, saved_model_digest, write_json
+from components.push.approval import read_approvers
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
 from components.summarize.summarize import run as summarize
@@ -35,7 +36,8 @@ class RunResult:
     """How a run ended.
 
     Attributes:
-        outcome: 'pushed', 'rejected', 'finished' or 'failed'.
+        outcome: 'pushed', 'pending' (a person has the last word), 'rejected', 'finished' or
+            'failed'.
         reason: one line: the gate's reason, or the error of the step that failed.
         user_error: whether the failure is one that the user can mend.
         steps: every step that ran or was answered from the cache.
@@ -93,12 +95,17 @@ def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]
     # A suite that does not ship with the step is code, too.
     code = code_digest(suite_path(config.validation.suite))
     base_path = Path(config.push.base_path or output.models).resolve()
+    approvers = Path(config.push.approvers).resolve() if config.push.approvers else None
+    if approvers is not None:
+        # Now, and not after an hour of training.
+        read_approvers(approvers)
     fingerprint = inputs_fingerprint(config, source, code)
     champion = resolve_champion(base_path, config.push.model_name, fingerprint)
     records = Records(output.new_records().resolve())
     arguments = {
         **config.parameters(),
         "push_base_path": str(base_path),
+        "push_approvers": str(approvers or ""),
         "source_digest": source,
         "code_digest": code,
         "champion": str(champion or ""),

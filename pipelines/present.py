@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -104,6 +105,11 @@ def _sum_up(face: Face, result: RunResult, showcase: Showcase) -> None:
         figures = evaluation.figures()
         named = showcase.headlines
         face.figures([(named[n], _shown(figures[n])) for n in named if n in figures])
+    if result.outcome == "pending":
+        face.say(
+            "  a person has the last word: loomline approve or loomline reject "
+            f"{os.path.relpath(result.records.path)}"
+        )
     pages = [page.name for page in result.records.pages()]
     if pages:
         face.pages(result.records.path, pages)

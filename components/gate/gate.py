@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import Decision, Drift, Evaluation, Figure, Model
+from components.artifacts import Decision, Drift, Evaluation, Figure, Model, digest_files
 from components.errors import AlteredModelError
 from components.gate.champion import Champion, read_champion
 from components.gate.options import GateOptions
@@ -51,7 +51,8 @@ def run(
             f"{str(about)[:12]}; evaluate the model again"
         )
     served = read_champion(champion, measured) if champion else None
-    figures = _figures(measured, Drift(drift))
+    reports = (measured, Drift(drift))
+    figures = _figures(*reports)
     judgements = [judge(rule, figures, served) for rule in options.rules]
     approved = all(judgement.verdict != "fail" for judgement in judgements)
     content: dict[str, Any] = {
@@ -59,6 +60,7 @@ def run(
         "approval": options.approval,
         "reason": _reason(judgements),
         "model_digest": digest,
+        "evidence": {report.json_path.name: digest_files(report.json_path) for report in reports},
         "eval_digest": measured.read().get("eval_digest"),
         "champion_version": served.version if served else None,
         "policy_digest": _policy_digest(options),

@@ -58,8 +58,10 @@ class GateOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    approval: Literal["auto"] = Field(
-        default="auto", description="Who decides: auto pushes when no blocking rule fails."
+    approval: Literal["auto", "manual"] = Field(
+        default="auto",
+        description="Who has the last word where no blocking rule fails: auto pushes, manual "
+        "waits for a person (push.approvers).",
     )
     rules: list[Rule] = Field(
         min_length=1, description="The policy, as a list of rules with metric and bound."

@@ -21,7 +21,8 @@ def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: s
     """
     approved = content["approved"]
     warned = any(judgement.verdict == "warn" for judgement in judgements)
-    title = "Approved" if approved else "Rejected"
+    manual = content["approval"] == "manual"
+    title = ("Passed, a person decides" if manual else "Approved") if approved else "Rejected"
     status: page.Status = "fail" if not approved else "warn" if warned else "pass"
     facts = {
         "model": page.code(content["model_digest"][:12]),
@@ -32,14 +33,14 @@ def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: s
     }
     return page.render(
         f"{title}: the gate's decision",
-        _lead(judgements, approved),
+        _lead(judgements, approved, manual=manual),
         _sections(judgements),
         status=status,
         facts=facts,
     )
 
 
-def _lead(judgements: Sequence[Judgement], approved: bool) -> str:
+def _lead(judgements: Sequence[Judgement], approved: bool, *, manual: bool) -> str:
     passed, warned, failed = _counts(judgements)
     warnings = f"{warned} {'warns' if warned == 1 else 'warn'}"
     if not approved:
@@ -49,13 +50,13 @@ def _lead(judgements: Sequence[Judgement], approved: bool) -> str:
             f"The model is not pushed: {failed} of {len(judgements)} rules {verb}{also}. "
             "The version now served stays."
         )
+    start = "The model waits for a reviewer's word" if manual else "The model may be pushed"
     if warned:
         return (
-            f"The model may be pushed: {passed} of {len(judgements)} rules pass, {warnings}, "
-            "and none blocks it."
+            f"{start}: {passed} of {len(judgements)} rules pass, {warnings}, and none blocks it."
         )
     rules = f"all {passed} rules pass" if passed > 1 else "the one rule passes"
-    return f"The model may be pushed: {rules}."
+    return f"{start}: {rules}."
 
 
 def _counts(judgements: Sequence[Judgement]) -> tuple[int, int, int]:

@@ -21,11 +21,12 @@ def push(
     drift: Input[Artifact],
     model_name: str,
     base_path: str,
+    approvers: str,
     provenance: dict,
     records: str,
     pushed: Output[Artifact],
 ) -> None:
-    """Publishes the approved model as the next version that TensorFlow Serving loads."""
+    """Publishes the approved model, or has it wait where a person has the last word."""
     chosen_values = dict(locals())
     from pathlib import Path
 
@@ -39,9 +40,10 @@ def push(
     with one_line_errors():
         judged, approval, figures, changes = folders
         options = chosen(PushOptions, chosen_values)
-        published = run(judged, approval, figures, changes, options, provenance)
-        if records:
-            record_push(Path(records), published)
-    pushed.metadata["version"] = published.version
+        kept = Path(records) if records else None
+        published = run(judged, approval, figures, changes, options, provenance, kept)
+        if kept:
+            record_push(kept, published)
+    pushed.metadata["version"] = published.path.name
     pushed.metadata["path"] = str(published.path)
     Path(pushed.path).write_text(f"{published.path}\n", "utf-8")

@@ -19,3 +19,8 @@ class PushOptions(BaseModel):
         default="",
         description="Folder that holds the models; empty for 'models' inside the output folder.",
     )
+    approvers: str = Field(
+        default="",
+        description="File of the reviewers' public keys, which `loomline reviewers` keeps. Where "
+        "it is set, the model waits until one of them approves it.",
+    )

@@ -2,7 +2,8 @@
 
 Everything is copied into a hidden folder beside the versions, flushed to the disk, checked, and
 only then renamed to its number, which is one step for every reader. A killed push leaves at most
-such a hidden folder, and the next push removes it.
+such a hidden folder, and the next push removes it. What waits for a person's approval lies beside
+the versions in the same form, so that approving it is the renaming alone.
 """
 
 from __future__ import annotations
@@ -100,6 +101,50 @@ def publish(folder: Path, fill: Callable[[Path], None]) -> Published:
             return _name(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def stage(folder: Path, waiting: Path, fill: Callable[[Path], None]) -> None:
+    """Puts what `fill` writes where it waits for approval, in place of what waited there.
+
+    Args:
+        folder: the folder that `exclusive` yielded.
+        waiting: a folder on the same file system.
+        fill: see `publish`.
+
+    Raises:
+        PublishError: the folder cannot be written.
+    """
+    temporary = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        with _one_line(folder):
+            temporary.mkdir()
+            fill(temporary)
+            _flush(temporary)
+            waiting.parent.mkdir(exist_ok=True)
+            if waiting.exists():
+                # Removed under its own name a reader could see a part of it.
+                waiting.rename(folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
+            temporary.rename(waiting)
+            _flush_one(waiting.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def adopt(folder: Path, waiting: Path, finish: Callable[[], None]) -> Published:
+    """Gives what waited the next number, in one step for every reader.
+
+    Args:
+        folder: the folder that `exclusive` yielded.
+        waiting: the folder that `stage` filled.
+        finish: writes what is still missing in it.
+
+    Raises:
+        PublishError: the folder cannot be written; what waits stays.
+    """
+    with _one_line(folder):
+        finish()
+        _flush(waiting)
+        return _name(waiting, folder)
 
 
 def copy_tree(source: Path, destination: Path) -> None:

@@ -8,18 +8,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import Decision, Evaluation, Published, read_json, write_json
+from components.artifacts import Decision, Evaluation, Pending, Published, read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Copies of a run's reports, `pushed.json`, `summary.json` and `summary.md`."""
+    """Copies of a run's reports, `summary.json`, `summary.md`, and how it came to its end.
+
+    That is `pushed.json`, or where a person had the last word also `pending.json` and
+    `approval.json`.
+    """
 
     path: Path
 
     @property
     def pushed_path(self) -> Path:
         return self.path / "pushed.json"
+
+    @property
+    def pending_path(self) -> Path:
+        return self.path / "pending.json"
+
+    @property
+    def approval_path(self) -> Path:
+        return self.path / "approval.json"
 
     @property
     def summary_path(self) -> Path:
@@ -42,6 +54,12 @@ class Records:
         content: dict[str, Any] = read_json(self.pushed_path)
         return content
 
+    def pending(self) -> Pending | None:
+        """The version that waits for a person's approval, or did; None where none had to."""
+        if not self.pending_path.is_file():
+            return None
+        return Pending(Path(read_json(self.pending_path)["path"]))
+
     def pages(self) -> list[Path]:
         return sorted(self.path.glob("*.html"))
 
@@ -54,14 +72,14 @@ def gather(records: Path, reports: Iterable[Path]) -> None:
 
 
 def record_push(records: Path, published: Published) -> None:
-    """Writes down which version the run pushed."""
+    """Writes down which version the run pushed, or where its model waits for approval."""
     records.mkdir(parents=True, exist_ok=True)
-    provenance = published.provenance()
-    write_json(
-        Records(records).pushed_path,
-        {
-            "version": published.version,
-            "path": str(published.path),
-            "model_digest": provenance["model_digest"],
-        },
-    )
+    kept = Records(records)
+    about = {
+        "path": str(published.path),
+        "model_digest": published.provenance()["model_digest"],
+    }
+    if isinstance(published, Pending):
+        write_json(kept.pending_path, about)
+    else:
+        write_json(kept.pushed_path, {"version": published.version, **about})

@@ -40,18 +40,20 @@ def run(state: str, error: str, records_path: Path | None) -> str:
         The summary as Markdown.
     """
     if records_path is None:
-        return _markdown({"outcome": _outcome(state, None, None), "error": error})
+        return _markdown({"outcome": _outcome(state, None, None, ""), "error": error})
     records_path.mkdir(parents=True, exist_ok=True)
     records = Records(records_path)
     decision = records.decision().read() if records.decision().json_path.is_file() else None
     pushed = records.pushed()
+    pending = records.pending()
     summary: dict[str, Any] = {
-        "outcome": _outcome(state, decision, pushed),
+        "outcome": _outcome(state, decision, pushed, _waiting(records)),
         "state": state,
         "error": error,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "decision": decision and {key: decision[key] for key in ("approved", "reason")},
         "pushed": pushed,
+        "pending": str(pending.path) if pending else None,
         "figures": _headlines(records),
         "pages": [page.name for page in records.pages()],
     }
@@ -61,12 +63,24 @@ def run(state: str, error: str, records_path: Path | None) -> str:
     return text
 
 
-def _outcome(state: str, decision: dict[str, Any] | None, pushed: dict[str, Any] | None) -> str:
+def _outcome(
+    state: str, decision: dict[str, Any] | None, pushed: dict[str, Any] | None, waiting: str
+) -> str:
     if state not in ("SUCCEEDED", "COMPLETE"):
         return "failed"
     if decision is not None and not decision["approved"]:
         return "rejected"
-    return "pushed" if pushed else "finished"
+    if pushed:
+        return "pushed"
+    return waiting or "finished"
+
+
+def _waiting(records: Records) -> str:
+    """What became of a model that had to wait for a person; empty where none had to."""
+    if records.pending() is None:
+        return ""
+    # Where the person had approved, the model would have been pushed.
+    return "rejected" if records.approval_path.is_file() else "pending"
 
 
 def _headlines(records: Records) -> dict[str, float]:
@@ -85,6 +99,8 @@ def _markdown(summary: dict[str, Any]) -> str:
     if summary.get("pushed"):
         pushed = summary["pushed"]
         lines += [f"**Serving:** version {pushed['version']} at `{pushed['path']}`", ""]
+    elif summary["outcome"] == "pending" and summary.get("pending"):
+        lines += [f"**Waiting for approval:** `{summary['pending']}`", ""]
     if summary.get("figures"):
         lines += ["| figure | value |", "|---|---|"]
         lines += [f"| {name} | {value:.4g} |" for name, value in summary["figures"].items()]

@@ -1,11 +1,22 @@
-"""What serving remembers: requests, feedback, API keys, usage and rollouts, in one schema."""
+"""What serving remembers: requests, feedback, keys, rollouts, approvals, and the audit log."""
 
-from serving.store.errors import StoreError, UnknownRequestError
+from serving.store.errors import StoreError, TamperedError, UnknownRequestError
 from serving.store.redaction import Redaction
 from serving.store.store import Store, open_store
-from serving.store.types import Feedback, Key, Outcome, RequestRecord, Rollout, RolloutEvent
+from serving.store.types import (
+    Approval,
+    AuditEntry,
+    Feedback,
+    Key,
+    Outcome,
+    RequestRecord,
+    Rollout,
+    RolloutEvent,
+)
 
 __all__ = [
+    "Approval",
+    "AuditEntry",
     "Feedback",
     "Key",
     "Outcome",
@@ -15,6 +26,7 @@ __all__ = [
     "RolloutEvent",
     "Store",
     "StoreError",
+    "TamperedError",
     "UnknownRequestError",
     "open_store",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from serving.commands import HELP, UserError
+from serving.commands import HELP, UserError, print_table
 
 STORE = click.option(
     "--store",
@@ -79,23 +79,14 @@ def create(
 @STORE
 def list_command(url: str) -> None:
     """Show all keys, without their secrets."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("id", "name", "begins", "made", "a minute", "tokens a day", "state"):
-        table.add_column(title, no_wrap=True)
     now = datetime.now(UTC)
+    rows = []
     with opened(url) as store:
         for key in store.keys.list():
             limits = [str(one or "any") for one in (key.requests_per_minute, key.tokens_per_day)]
             state = key.problem(now) or ("admin" if key.admin else "good")
-            row = [key.id, key.name, key.prefix, f"{key.created:%Y-%m-%d}", *limits, state]
-            table.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table)
+            rows.append([key.id, key.name, key.prefix, f"{key.created:%Y-%m-%d}", *limits, state])
+    print_table(("id", "name", "begins", "made", "a minute", "tokens a day", "state"), rows)
 
 
 @keys.command()

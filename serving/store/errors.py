@@ -2,7 +2,8 @@
 
 StoreError
 ├── UnknownRequestError   feedback on a request that is not recorded
-└── ConflictError         somebody else was faster, or such a thing exists already
+├── ConflictError         somebody else was faster, or such a thing exists already
+└── TamperedError         the audit log is not what was written
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class UnknownRequestError(StoreError):
 
 class ConflictError(StoreError):
     """The row was changed by somebody else meanwhile, or there is one already."""
+
+
+class TamperedError(StoreError):
+    """The audit log is not what was written to it."""

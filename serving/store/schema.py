@@ -154,3 +154,30 @@ ROLLOUT_EVENTS = sa.Table(
     sa.Column("event", sa.String(64), nullable=False),
     sa.Column("details", JSON, nullable=False),
 )
+
+# What people decided about candidates. Rows are only ever added: a trigger refuses the rest.
+APPROVALS = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("run", sa.String(200), nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("reviewer", sa.String(200), nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("created", UtcTime, nullable=False),
+    sa.Column("expires", UtcTime, nullable=False),
+    sa.Column("envelope", sa.Text, nullable=False),
+    sa.CheckConstraint("verdict IN ('approved', 'rejected')", name="verdict"),
+    sa.Index(None, "model", "run"),
+)
+
+# Every entry's digest covers the one before; see `serving.store.audit`. Append-only, too.
+AUDIT_LOG = sa.Table(
+    "audit_log",
+    METADATA,
+    sa.Column("id", SERIAL, primary_key=True, autoincrement=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+)

@@ -7,6 +7,8 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from serving.store.approvals import Approvals
+from serving.store.audit import AuditLog
 from serving.store.engine import make_engine, transaction
 from serving.store.feedback import FeedbackTable
 from serving.store.keys import Keys, Usage
@@ -29,6 +31,8 @@ class Store:
         self.keys = Keys(engine)
         self.usage = Usage(engine)
         self.rollouts = Rollouts(engine)
+        self.approvals = Approvals(engine)
+        self.audit = AuditLog(engine)
 
     def ping(self) -> None:
         """Returns if the database answers.

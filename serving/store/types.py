@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import datetime
 from typing import Any
 
@@ -147,3 +148,53 @@ class RolloutEvent:
     created: datetime
     event: str
     details: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Approval:
+    """What a person decided about the candidate of a run.
+
+    Attributes:
+        id: also the nonce of the signed record.
+        verdict: `approved` or `rejected`.
+        envelope: the signed record itself, as JSON.
+    """
+
+    id: str
+    model: str
+    run: str
+    verdict: str
+    reviewer: str
+    comment: str
+    created: datetime
+    expires: datetime
+    envelope: str
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it still counts; a rejection does not expire."""
+        return self.verdict == "rejected" or now < self.expires
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditEntry:
+    """One entry of the audit log.
+
+    Attributes:
+        id: 1, 2, 3 and so on, without a gap.
+        content: JSON with `time` (ISO 8601, UTC), `event`, `actor`, `subject` and `details`.
+        previous: the digest of the entry before; zeros for the first.
+        digest: SHA-256 over id, previous and content.
+    """
+
+    id: int
+    content: str
+    previous: str
+    digest: str
+
+    def read(self) -> dict[str, Any]:
+        """The content; empty where somebody has put something else there."""
+        try:
+            content = json.loads(self.content)
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""A tiny SavedModel with the signatures of text, and real server processes that serve it."""
+"""A tiny SavedModel with the signatures of text, real servers for it, and real databases."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from serving.store import Store, open_store
 
 PREFIX = "Serving on "
 
@@ -311,3 +313,19 @@ def postgresql() -> Iterator[PostgreSQL]:
         server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a database without any table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'store.sqlite'}"
+    created: str = request.getfixturevalue("postgresql").new_database()
+    return created
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    yield opened
+    opened.close()

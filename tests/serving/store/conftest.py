@@ -1,31 +1,14 @@
-"""Every test on SQLite and on a real PostgreSQL."""
+"""A record of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.store import RequestRecord, Store, open_store
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a database without any table."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'deep' / 'store.sqlite'}"
-    created: str = request.getfixturevalue("postgresql").new_database()
-    return created
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    opened = open_store(url)
-    yield opened
-    opened.close()
+from serving.store import RequestRecord
 
 
 @pytest.fixture

@@ -1,0 +1,182 @@
+"""Approves or rejects what waits: the record, the push, and the log's entries of both."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.artifacts import PENDING_FOLDER, Pending, Published, read_json, write_json
+from components.errors import ConfigError
+from components.push.approved import publish_approved, published_from
+from components.summarize.records import Records, record_push
+from components.summarize.summarize import run as summarize
+from serving.review.candidates import Candidate, read_candidate
+from serving.review.deciding import decide
+from serving.review.signing import default_key_path, load_key
+from serving.store import Store, StoreError, open_store
+
+_STORE = "store.sqlite"
+
+
+@dataclasses.dataclass(frozen=True)
+class Review:
+    """A person's look at one candidate.
+
+    Attributes:
+        pending: what waits, or waited until it was published.
+        key_path: the reviewer's private key; None for the usual place.
+        approvers: the file of reviewers; None for the one that the run was given.
+        url: of the store; None for the one in the run's output folder.
+    """
+
+    pending: Pending
+    key_path: Path | None
+    approvers: Path | None
+    url: str | None
+
+    @classmethod
+    def of(cls, run: str, key_path: Path | None, approvers: Path | None, url: str | None) -> Review:
+        """Finds what waits.
+
+        Args:
+            run: a run's name below `runs/`, its folder of records, or the waiting folder itself.
+            key_path, approvers, url: see the class.
+
+        Raises:
+            ConfigError: nothing of that name waits.
+        """
+        folder = Path(run)
+        if folder.resolve().parent.name == PENDING_FOLDER:
+            return cls(Pending(folder.resolve()), key_path, approvers, url)
+        found = [folder] if Records(folder).pending() else _named(run)
+        if len(found) > 1:
+            named = " and ".join(str(path) for path in found)
+            raise ConfigError(f"expected one run of that name. Received: {named}; give the folder")
+        waiting = Records(found[0]).pending() if found else None
+        if waiting is None:
+            raise ConfigError(
+                "expected a run whose model waits for approval (loomline pending), or its folder "
+                f"of records. Received: {run}"
+            )
+        return cls(waiting, key_path, approvers, url)
+
+    def approve(self, comment: str, days: float) -> tuple[Published, str]:
+        """Approves and pushes; a second call goes on where a killed one stopped.
+
+        Returns:
+            The published version, and what happened, in one line.
+
+        Raises:
+            ApprovalError: the record does not hold.
+            ReviewError: the reviewer may not decide, or somebody decided otherwise.
+            StoreError: the store failed; the message says how far it came.
+        """
+        base_path, model, run = self._names()
+        earlier = published_from(base_path, model, run)
+        if earlier is not None:
+            self._finish(earlier)
+            return earlier, f"{model}/{run} was approved before"
+        candidate = self._candidate()
+        approvers = self._approvers(candidate)
+        key = load_key(self.key_path or default_key_path())
+        with self._opened(candidate.records) as store:
+            approval, new = decide(
+                store, candidate, key, approvers, verdict="approved", comment=comment, days=days
+            )
+        published = publish_approved(self.pending, approvers)
+        self._finish(published)
+        when = "" if new else f" at {approval.created:%Y-%m-%d %H:%M} UTC"
+        return published, f"{approval.reviewer} approved {model}/{run}{when}"
+
+    def reject(self, comment: str) -> str:
+        """Rejects, and removes the copy that waited; the run's artifacts stay.
+
+        Raises:
+            ConfigError: it was published already.
+            ReviewError: the reviewer may not decide, or somebody decided otherwise.
+            StoreError: the store failed; nothing was decided.
+        """
+        base_path, model, run = self._names()
+        earlier = published_from(base_path, model, run)
+        if earlier is not None:
+            raise ConfigError(
+                f"expected a model that waits. Received: {model}/{run}, published as version "
+                f"{earlier.version}; roll it back with `loomline rollout`"
+            )
+        candidate = self._candidate()
+        approvers = self._approvers(candidate)
+        key = load_key(self.key_path or default_key_path())
+        with self._opened(candidate.records) as store:
+            approval, _ = decide(
+                store, candidate, key, approvers, verdict="rejected", comment=comment
+            )
+        if candidate.records and Path(candidate.records).is_dir():
+            shutil.copyfile(
+                self.pending.approval_path, Records(Path(candidate.records)).approval_path
+            )
+            _sum_up(Path(candidate.records))
+        # Renamed first, so that a reader never sees a part of it.
+        gone = self.pending.path.with_name(f".{run}.rejected")
+        self.pending.path.rename(gone)
+        shutil.rmtree(gone)
+        return f"{approval.reviewer} rejected {model}/{run}"
+
+    def _names(self) -> tuple[Path, str, str]:
+        folder = self.pending.path
+        return folder.parents[2], folder.parents[1].name, folder.name
+
+    def _candidate(self) -> Candidate:
+        return read_candidate(self.pending.path)
+
+    def _approvers(self, candidate: Candidate) -> Path:
+        return self.approvers or Path(candidate.approvers)
+
+    @contextlib.contextmanager
+    def _opened(self, records: str) -> Iterator[Store]:
+        default = Path(records).parents[1] if records else self.pending.path.parents[3]
+        with contextlib.closing(open_store(self.url or f"sqlite:///{default / _STORE}")) as store:
+            yield store
+
+    def _finish(self, published: Published) -> None:
+        """Writes the version into the run's records and the log, unless that was done."""
+        waited = Pending(published.path).read()
+        subject = f"{waited['model_name']}/{waited['run']}"
+        records = str(waited.get("records") or "")
+        if records and Path(records).is_dir():
+            record_push(Path(records), published)
+            shutil.copyfile(published.approval_path, Records(Path(records)).approval_path)
+            _sum_up(Path(records))
+        try:
+            with self._opened(records) as store:
+                entries = store.audit.entries(subject=subject)
+                if all(entry.read().get("event") != "version.published" for entry in entries):
+                    store.audit.append(
+                        "version.published",
+                        actor="loomline approve",
+                        subject=subject,
+                        details={
+                            "version": published.version,
+                            "model_digest": published.provenance()["model_digest"],
+                        },
+                    )
+        except StoreError as error:
+            raise StoreError(
+                f"{error}; version {published.version} is published, and the audit log lacks its "
+                "entry: run the same command again"
+            ) from None
+
+
+def _named(run: str) -> list[Path]:
+    """Folders of records of that name in the usual place."""
+    return [path for path in sorted(Path("runs").glob("*/records/*")) if path.name == run]
+
+
+def _sum_up(records: Path) -> None:
+    """Brings the run's summary up to date, and keeps what only the run itself knew."""
+    path = Records(records).summary_path
+    known = read_json(path) if path.is_file() else {}
+    summarize("SUCCEEDED", "", records)
+    write_json(path, {**known, **read_json(path)})
