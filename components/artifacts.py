@@ -322,7 +322,9 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Report:
+class Report:
+    """A folder with a page for people and the same as JSON for machines."""
+
     path: Path
 
     _name = "report"
@@ -351,14 +353,14 @@ class _Report:
 
 
 @dataclasses.dataclass(frozen=True)
-class ValidationReport(_Report):
+class ValidationReport(Report):
     """`validation.json` (Great Expectations' result) and `validation.html`."""
 
     _name = "validation"
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation(_Report):
+class Evaluation(Report):
     """`evaluation.json`, `evaluation.html`, `samples.parquet`, `scores.parquet`.
 
     Where the model was run under older TensorFlow versions, also `serving_check.json`.
@@ -407,7 +409,7 @@ class ServingCheck:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drift(_Report):
+class Drift(Report):
     """`drift.json` and `drift.html`. Figures are named `COMPARISON.NAME`.
 
     Comparisons are `data` (training era against current era; absent where no era is declared)
@@ -421,7 +423,7 @@ class Drift(_Report):
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision(_Report):
+class Decision(Report):
     """`decision.json` and `decision.html`.
 
     Keys of the JSON: `approved` (by the rules), `approval` (auto, or manual where a person has the

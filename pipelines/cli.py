@@ -10,6 +10,7 @@ import click
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.checking import check
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject
 from pipelines.cli_serving import generate, serve
 from serving.review.commands import reviewers
@@ -143,6 +144,7 @@ main.add_command(serve)
 main.add_command(generate)
 main.add_command(sample)
 main.add_command(rollout)
+main.add_command(policy)
 main.add_command(pending)
 main.add_command(approve)
 main.add_command(reject)

@@ -50,6 +50,13 @@ class Config(BaseModel):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _rules_speak_of_known_figures(self) -> Self:
+        problems = self.gate.unknown(self.modality)
+        if problems:
+            raise ValueError(f"gate.rules: {'; '.join(problems)}")
+        return self
+
     @property
     def kind(self) -> Modality:
         """The modality itself."""
@@ -115,11 +122,70 @@ def load_config(
     _merge(content, profiles[profile] or {}, name)
     for override in overrides:
         _merge(content, _override(override), f"--set {override}")
+    _lay_policy_in(content)
     kind = modality_of(content.get("modality"), name)
     try:
         return _model(kind.name).model_validate(content)
     except pydantic.ValidationError as error:
         raise ConfigError(f"{name}: " + "; ".join(_explain(error, kind))) from None
+
+
+def read_policy(path: Path) -> list[Any]:
+    """The rules of a policy file, unchecked: YAML with the key `rules`.
+
+    Raises:
+        ConfigError: there is no such file, or it is of another form.
+    """
+    wanted = f"gate.policy: expected a YAML file with the key rules at {path}"
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        cause = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise ConfigError(f"{wanted}. Received: {cause}") from None
+    if not isinstance(content, dict) or set(content) != {"rules"}:
+        keys = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ConfigError(f"{wanted}, and no other. Received: {keys}")
+    rules = content["rules"]
+    if not isinstance(rules, list):
+        raise ConfigError(f"{wanted}, a list. Received: {rules!r}")
+    return rules
+
+
+def load_policy(name: str, modality: str) -> tuple[list[Rule], str]:
+    """Reads the rules of a policy file or of a configuration, and checks them.
+
+    Args:
+        name: the path of a policy file, or what `load_config` takes.
+        modality: whose figures a policy file speaks of.
+
+    Returns:
+        The rules, and the modality.
+
+    Raises:
+        ConfigError: it is neither, or a rule is wrong.
+    """
+    path = Path(name)
+    if path.is_file() and "modality" not in _parse(path.read_text("utf-8", "replace"), name):
+        kind = modality_of(modality, "--modality")
+        try:
+            options = GateOptions.model_validate({"rules": read_policy(path)})
+        except pydantic.ValidationError as error:
+            raise ConfigError(f"{name}: " + "; ".join(explain(error))) from None
+        problems = options.unknown(kind.name)
+        if problems:
+            raise ConfigError(f"{name}: {'; '.join(problems)}")
+        return options.rules, kind.name
+    config = load_config(name)
+    return config.gate.rules, config.modality
+
+
+def _lay_policy_in(content: dict[str, Any]) -> None:
+    """Puts the rules of `gate.policy` in the place of `gate.rules`, so that they travel along."""
+    gate = content.get("gate")
+    if isinstance(gate, dict) and "policy" in gate:
+        path = gate.pop("policy")
+        if path:
+            gate["rules"] = read_policy(Path(str(path)))
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -195,4 +261,6 @@ def _accepted(parents: list[str], kind: Modality) -> list[str]:
         return ["modality", *kind.sections, "profiles"]
     if parents[:2] == ["gate", "rules"]:
         return list(Rule.model_fields)
+    if parents == ["gate"]:
+        return [*GateOptions.model_fields, "policy"]
     return list(kind.sections[parents[0]].model_fields)

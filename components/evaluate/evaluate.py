@@ -14,6 +14,7 @@ from typing import Any
 
 from components.artifacts import EVAL, TRAIN, Evaluation, Examples, Figure, Model
 from components.errors import DataError
+from components.evaluate import costs
 from components.evaluate.options import EvaluateOptions
 
 
@@ -56,7 +57,7 @@ def run(
         from components.evaluate import champion as champions
         from components.evaluate.measure import Held, compression, samples_figures
         from components.evaluate.sampling import draw
-        from components.evaluate.served_model import ServedModel
+        from components.evaluate.served_model import ONE_REQUEST_TOKENS, ServedModel
 
         print("progress: load the model", flush=True)
         served = ServedModel(judged.saved_model)
@@ -73,10 +74,9 @@ def run(
     print("progress: compare the samples with the training text", flush=True)
     judgement = samples_figures(samples, _texts(source, TRAIN), options)
     figures |= judgement.figures
-    figures["model_bytes"] = Figure(
-        float(sum(file.stat().st_size for file in judged.saved_model.rglob("*") if file.is_file())),
-        unit="bytes", better="lower", label="Size of the SavedModel",
-    )  # fmt: skip
+    print("progress: time single requests", flush=True)
+    figures["model_bytes"] = costs.size(judged.saved_model)
+    figures["latency_ms"] = costs.latency(served.one, f"{ONE_REQUEST_TOKENS} tokens")
     figures["decode_tokens_per_second"] = Figure(
         speed, samples=len(samples), unit="tokens/s", better="higher",
         label=f"Decoding speed here, {min(len(samples), 64)} texts at a time",

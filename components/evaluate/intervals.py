@@ -16,6 +16,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from components.wilson import wilson as interval
+
 Floats = npt.NDArray[np.float64]
 
 _NORMAL = NormalDist()
@@ -104,15 +106,9 @@ def wilson(successes: int, trials: int) -> Estimate:
     """A share with Wilson's score interval, which stays honest at 0 and 1."""
     if trials == 0:
         return Estimate(math.nan, None, None, 0)
-    z = _NORMAL.inv_cdf(0.975)
     share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    reach = (
-        z
-        / (1 + z * z / trials)
-        * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    )
-    return Estimate(share, max(centre - reach, 0.0), min(centre + reach, 1.0), trials)
+    low, high = interval(share, trials, _NORMAL.inv_cdf(0.975))
+    return Estimate(share, low, high, trials)
 
 
 def mean(values: Sequence[float], resamples: int, seed: int) -> Estimate:

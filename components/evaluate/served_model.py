@@ -14,6 +14,7 @@ import numpy.typing as npt
 from components.errors import ModelError
 
 SIGNATURES = ("generate", "score", "tokenize")
+ONE_REQUEST_TOKENS = 32
 _SCORE_BATCH = 128  # Many at once: the model packs windows of one length together.
 _GENERATE_BATCH = 64
 _SECONDS_BETWEEN_LINES = 2.0
@@ -155,3 +156,7 @@ class ServedModel:
             made.num_tokens.extend(found["num_tokens"].numpy().tolist())
             made.logprobs.extend(found["logprob"].numpy().tolist())
         return dataclasses.replace(made, seconds=seconds)
+
+    def one(self, seed: int) -> None:
+        """Answers one request: a text of at most `ONE_REQUEST_TOKENS` tokens from the start."""
+        self.generate([""], [ONE_REQUEST_TOKENS], [seed], Settings(1.0, 0, 1.0))

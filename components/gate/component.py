@@ -43,8 +43,9 @@ def gate(
         judged, figures, changes, written = folders
         options = chosen(GateOptions, chosen_values)
         served = Path(champion) if champion else None
-        approved: bool = run(judged, figures, changes, options, served, written)
+        checked = Path(validation.path)
+        approved: bool = run(judged, figures, changes, options, served, written, checked)
         if records:
-            gather(Path(records), [Path(validation.path), figures, changes, written])
+            gather(Path(records), [checked, figures, changes, written])
     shutil.copyfile(Decision(written).html_path, page.path)
     return approved

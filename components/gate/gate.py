@@ -5,10 +5,20 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import Decision, Drift, Evaluation, Figure, Model, digest_files
+from components.artifacts import (
+    Decision,
+    Drift,
+    Evaluation,
+    Figure,
+    Model,
+    Report,
+    ValidationReport,
+    digest_files,
+)
 from components.errors import AlteredModelError
 from components.gate.champion import Champion, read_champion
 from components.gate.options import GateOptions
@@ -23,6 +33,7 @@ def run(
     options: GateOptions,
     champion: Path | None,
     decision: Path,
+    validation: Path | None = None,
 ) -> bool:
     """Applies every rule and writes `decision.json` and `decision.html`.
 
@@ -33,6 +44,7 @@ def run(
         options: the policy.
         champion: folder of the published version to compare with, or None.
         decision: folder to write.
+        validation: report of the validate step; its figures are named `validation.NAME`.
 
     Returns:
         Whether the model may be pushed: no rule of severity `block` failed.
@@ -51,8 +63,10 @@ def run(
             f"{str(about)[:12]}; evaluate the model again"
         )
     served = read_champion(champion, measured) if champion else None
-    reports = (measured, Drift(drift))
-    figures = _figures(*reports)
+    reports: dict[str, Report] = {"evaluation": measured, "drift": Drift(drift)}
+    if validation is not None:
+        reports["validation"] = ValidationReport(validation)
+    figures = named_figures(reports)
     judgements = [judge(rule, figures, served) for rule in options.rules]
     approved = all(judgement.verdict != "fail" for judgement in judgements)
     content: dict[str, Any] = {
@@ -60,7 +74,9 @@ def run(
         "approval": options.approval,
         "reason": _reason(judgements),
         "model_digest": digest,
-        "evidence": {report.json_path.name: digest_files(report.json_path) for report in reports},
+        "evidence": {
+            report.json_path.name: digest_files(report.json_path) for report in reports.values()
+        },
         "eval_digest": measured.read().get("eval_digest"),
         "champion_version": served.version if served else None,
         "policy_digest": _policy_digest(options),
@@ -72,9 +88,20 @@ def run(
     return approved
 
 
-def _figures(evaluation: Evaluation, drift: Drift) -> dict[str, Figure]:
-    figures = {f"evaluation.{name}": figure for name, figure in evaluation.figures().items()}
-    return figures | {f"drift.{name}": figure for name, figure in drift.figures().items()}
+def named_figures(reports: Mapping[str, Report]) -> dict[str, Figure]:
+    """All figures under the names that policies use.
+
+    Args:
+        reports: `evaluation`, `drift` and so on -> the report.
+
+    Raises:
+        DataError: a report cannot be read.
+    """
+    return {
+        f"{kind}.{name}": figure
+        for kind, report in reports.items()
+        for name, figure in report.figures().items()
+    }
 
 
 def _entry(judgement: Judgement) -> dict[str, Any]:

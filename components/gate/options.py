@@ -6,6 +6,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.gate.confidence import REPORTED
+from components.gate.metrics import METRICS, closest, known
+
+CHAMPION = "champion"
+
 
 class Rule(BaseModel):
     """One condition on one measured figure."""
@@ -34,10 +39,15 @@ class Rule(BaseModel):
     min_samples: int = Field(
         default=0, ge=0, description="Fewer samples than this behind the figure is a failure."
     )
+    confidence: float = Field(
+        default=REPORTED,
+        ge=0.5,
+        le=0.9999,
+        description="Of the two-sided interval whose unfavourable end is compared.",
+    )
     severity: Literal["block", "warn"] = Field(
         default="block", description="block stops the push; warn is only reported."
     )
-
     if_absent: Literal["block", "warn"] | None = Field(
         default=None,
         description="The severity where the figure was not measured; by default the rule's own.",
@@ -66,3 +76,51 @@ class GateOptions(BaseModel):
     rules: list[Rule] = Field(
         min_length=1, description="The policy, as a list of rules with metric and bound."
     )
+
+    @model_validator(mode="after")
+    def _rules_fit_together(self) -> Self:
+        for place, rule in enumerate(self.rules, 1):
+            for earlier, other in enumerate(self.rules[: place - 1], 1):
+                if rule == other:
+                    raise ValueError(
+                        f"expected every rule once. Received: rule {place} on {rule.metric!r} "
+                        f"repeats rule {earlier}"
+                    )
+                if _contradict(rule, other):
+                    raise ValueError(
+                        f"expected rules that a model can pass. Received: rules {earlier} and "
+                        f"{place} on {rule.metric!r}, which no value passes"
+                    )
+        return self
+
+    def unknown(self, modality: str) -> list[str]:
+        """What names a figure that the steps of a modality do not measure, a line each."""
+        lines = []
+        for place, rule in enumerate(self.rules, 1):
+            bound = rule.at_most if rule.at_most is not None else rule.at_least
+            named = [
+                rule.metric,
+                *([bound] if isinstance(bound, str) and bound != CHAMPION else []),
+            ]
+            lines += [
+                f"rule {place}: expected a figure that {modality} has. Received: {name!r}"
+                f"{closest(name, METRICS[modality])}"
+                for name in named
+                if not known(name, modality)
+            ]
+            if bound == CHAMPION and not rule.metric.startswith("evaluation."):
+                lines.append(
+                    f"rule {place}: expected a figure of the evaluation, which alone is known of "
+                    f"the version now served. Received: {rule.metric!r} with the bound 'champion'"
+                )
+        return lines
+
+
+def _contradict(one: Rule, other: Rule) -> bool:
+    """Whether no value passes two blocking rules."""
+    if one.metric != other.metric or "warn" in (one.severity, other.severity):
+        return False
+    upper, lower = (one, other) if one.at_most is not None else (other, one)
+    if isinstance(upper.at_most, str | None) or isinstance(lower.at_least, str | None):
+        return False
+    return upper.at_most + upper.tolerance < lower.at_least - lower.tolerance

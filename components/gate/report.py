@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from components import page
-from components.gate.rules import CHAMPION, Judgement
+from components.gate.options import CHAMPION
+from components.gate.rules import Judgement
 
 _SUBJECTS = {"drift.data.": "Current text", "drift.output.": "Generated text"}
 
@@ -52,9 +53,7 @@ def _lead(judgements: Sequence[Judgement], approved: bool, *, manual: bool) -> s
         )
     start = "The model waits for a reviewer's word" if manual else "The model may be pushed"
     if warned:
-        return (
-            f"{start}: {passed} of {len(judgements)} rules pass, {warnings}, and none blocks it."
-        )
+        return f"{start}: {passed} of {len(judgements)} rules pass, {warnings}, and none blocks it."
     rules = f"all {passed} rules pass" if passed > 1 else "the one rule passes"
     return f"{start}: {rules}."
 
@@ -70,8 +69,8 @@ def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
         page.Section(
             "The policy, rule by rule",
             [_table(judgements)],
-            note="A rule is held against the unfavourable end of the 95% interval, so the claim "
-            "stands even there. What was not measured, or on too few samples, fails.",
+            note="A rule is held against the unfavourable end of the interval, so the claim stands "
+            "even there. What was not measured, or on too few samples, fails.",
         )
     ]
     if failing:
@@ -142,7 +141,10 @@ def _measured(judgement: Judgement) -> page.Markup:
     value = f"{_short(figure.value)} {'' if figure.unit == 'share' else figure.unit}".strip()
     spread = ""
     if figure.low is not None and figure.high is not None:
-        spread = f"95%: {_short(figure.low)} to {_short(figure.high)}".replace(" ", "\u00a0")
+        confidence = f"{100 * judgement.rule.confidence:.4g}%"
+        spread = f"{confidence}: {_short(figure.low)} to {_short(figure.high)}".replace(
+            " ", "\u00a0"
+        )
     chosen = judgement.rule.at_most if judgement.rule.at_least is None else judgement.rule.at_least
     told = judgement.verdict != "pass" or chosen == CHAMPION
     notes = [note for note in (spread, judgement.reason if told else "") if note]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Literal
 
 from components.artifacts import Figure
 from components.gate.champion import Champion
-from components.gate.options import Rule
+from components.gate.confidence import at
+from components.gate.metrics import closest
+from components.gate.options import CHAMPION, Rule
 
-CHAMPION = "champion"
 Verdict = Literal["pass", "fail", "warn"]
 
 
@@ -51,6 +51,8 @@ def judge(rule: Rule, figures: Mapping[str, Figure], champion: Champion | None) 
         champion: the version now served, or None where there is none.
     """
     figure = figures.get(rule.metric)
+    if figure is not None:
+        figure = at(figure, rule.confidence)
     severity = rule.severity if figure else rule.if_absent or rule.severity
     outcome = _unusable(rule, figure, figures)
     if outcome is None:
@@ -64,7 +66,7 @@ def judge(rule: Rule, figures: Mapping[str, Figure], champion: Champion | None) 
 
 def _unusable(rule: Rule, figure: Figure | None, figures: Mapping[str, Figure]) -> _Outcome | None:
     if figure is None:
-        hint = f": {rule.hint}" if rule.hint else _hint(rule.metric, figures)
+        hint = f": {rule.hint}" if rule.hint else closest(rule.metric, figures)
         return _Outcome(False, f"not measured{hint}")
     bounds = (figure.low, figure.high)
     if not math.isfinite(figure.value) or any(
@@ -89,7 +91,7 @@ def _compare(
     if isinstance(wanted, str):
         other = figures.get(wanted)
         if other is None:
-            return _Outcome(False, f"the bound was not measured{_hint(wanted, figures)}")
+            return _Outcome(False, f"the bound was not measured{closest(wanted, figures)}")
         return _against(rule, figure, other.value, wanted)
     return _against(rule, figure, wanted, "")
 
@@ -113,6 +115,9 @@ def _against_champion(
         or not math.isfinite(other.value)
     ):
         return _against(rule, figure, other.value, champion.name)
+    paired = at(paired, rule.confidence)
+    assert paired.low is not None
+    assert paired.high is not None
     # Both models scored the same texts, so the texts' own difficulty cancels out of the
     # difference: its interval is far narrower than that of either model's figure.
     worst = paired.high if rule.at_most is not None else paired.low
@@ -120,7 +125,8 @@ def _against_champion(
     return _Outcome(
         holds,
         f"{paired.value:+.4g} against {champion.name}'s {other.value:.4g} on the same examples "
-        f"(95%: {paired.low:+.4g} to {paired.high:+.4g}){_tolerance(rule)}",
+        f"({100 * rule.confidence:.4g}%: {paired.low:+.4g} to {paired.high:+.4g})"
+        f"{_tolerance(rule)}",
         other.value,
     )
 
@@ -149,8 +155,3 @@ def _against(rule: Rule, figure: Figure, bound: float, name: str) -> _Outcome:
 
 def _tolerance(rule: Rule) -> str:
     return f", tolerance {rule.tolerance:.4g}" if rule.tolerance else ""
-
-
-def _hint(name: str, figures: Mapping[str, Figure]) -> str:
-    close = difflib.get_close_matches(name, list(figures), n=1)
-    return f" (the closest name is {close[0]})" if close else ""

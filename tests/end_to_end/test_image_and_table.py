@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts import Published
+from components.artifacts import Drift, Published
+from components.gate.gate import named_figures
+from components.gate.metrics import known
 from pipelines.services import EmbeddedServer
 from serving.client import Client
 
@@ -37,6 +39,12 @@ def ready(server: EmbeddedServer, model: str) -> str:
     with Client(server.address(), model=model) as client:
         client.wait_until_available(timeout=180)
         return client.address
+
+
+def unknown(published: Published, modality: str) -> list[str]:
+    """Figures that no rule could speak of."""
+    reports = {"evaluation": published.evaluation(), "drift": Drift(published.provenance_folder)}
+    return [name for name in named_figures(reports) if not known(name, modality)]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +144,9 @@ def test_images_end_in_pictures_of_the_class_asked_for(drawn: tuple[Completed, P
     assert picture.read_bytes().startswith(b"\x89PNG")
     for page in ("decision.html", "drift.html", "evaluation.html", "validation.html"):
         assert "<html" in (latest / page).read_text("utf-8")[:500].lower()
-    figures = Published(output / "models" / "image" / "1").evaluation().figures()
+    published = Published(output / "models" / "image" / "1")
+    figures = published.evaluation().figures()
+    assert unknown(published, "image") == []
     assert figures["classifier_accuracy"].value > 0.8
     assert figures["frechet_distance"].low is not None
 
@@ -169,6 +179,7 @@ def test_rows_end_in_rows_that_meet_every_constraint(
     assert "version 1 of table says, over gRPC" in done.stdout
     models = output / "models" / "table"
     figures = Published(models / "1").evaluation().figures()
+    assert unknown(Published(models / "1"), "table") == []
     assert figures["quality"].low is not None
     with EmbeddedServer(models, "table", tmp_path / "log") as server:
         address = ready(server, "table")

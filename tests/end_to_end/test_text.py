@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from components.artifacts import Published, saved_model_digest
+from components.artifacts import Drift, Published, published_versions, saved_model_digest
+from components.gate.gate import named_figures
+from components.gate.metrics import known
 from pipelines.services import EmbeddedServer
+from serving.client import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -35,8 +38,6 @@ def server(
     first: Completed, output: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of an embedded server on what the first run pushed."""
-    from serving.client import Client
-
     log = tmp_path_factory.mktemp("server") / "log"
     with EmbeddedServer(output / "models" / "text", "text", log) as started:
         address = started.address()
@@ -69,6 +70,14 @@ def test_the_run_leaves_its_reports_and_its_summary(first: Completed, output: Pa
     assert pages <= set(found["pages"])
     for page in pages:
         assert "<html" in (output / "latest" / page).read_text("utf-8")[:500].lower()
+
+
+def test_every_figure_can_be_a_rule(first: Completed, output: Path) -> None:
+    published = Published(output / "models" / "text" / "1")
+    reports = {"evaluation": published.evaluation(), "drift": Drift(published.provenance_folder)}
+    figures = named_figures(reports)
+    assert [name for name in figures if not known(name, "text")] == []
+    assert {"evaluation.latency_ms", "evaluation.model_bytes"} <= figures.keys()
 
 
 def test_the_pushed_model_knows_where_it_comes_from(first: Completed, output: Path) -> None:
@@ -130,6 +139,39 @@ def test_a_rejected_model_is_not_pushed_and_the_run_says_why(
     assert found["reason"] in " ".join(refused.stdout.split())
     assert versions(output) == ["1"]
     assert generate(server, "a").returncode == 0
+
+
+def test_a_person_has_the_last_word(
+    first: Completed, loomline: Loomline, output: Path, tmp_path: Path
+) -> None:
+    def cli(*arguments: object) -> Completed:
+        command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    approvers, key = tmp_path / "approvers.json", tmp_path / "ada.key"
+    added = cli("reviewers", "add", "Ada", f"--approvers={approvers}", f"--key={key}")
+    assert added.returncode == 0, added.stderr
+    waiting = loomline(
+        **{"gate.approval": "manual", "push.approvers": str(approvers), "push.model_name": "judged"}
+    )
+    assert waiting.returncode == 0, waiting.stdout + waiting.stderr
+    assert summary(output)["outcome"] == "pending"
+    assert "loomline approve" in waiting.stdout
+    models = output / "models"
+    assert published_versions(models, "judged") == []
+    records = (output / "latest").resolve()
+    done = cli("approve", records, f"--key={key}", "-m", "fine")
+    assert done.returncode == 0, done.stderr
+    (version,) = published_versions(models, "judged")
+    assert saved_model_digest(version.path) == version.provenance()["model_digest"]
+    assert summary(output)["outcome"] == "pushed"
+    with EmbeddedServer(models / "judged", "judged", tmp_path / "log") as server:
+        address = server.address()
+        with Client(address, model="judged") as client:
+            client.wait_until_available(timeout=120)
+        assert generate(address, "--model=judged", "The Congress").returncode == 0
+    store = f"--store=sqlite:///{output / 'store.sqlite'}"
+    assert cli("audit", "verify", store, f"--models={models}").returncode == 0
 
 
 def test_a_changed_file_at_the_same_path_is_seen(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.artifacts import EVAL, TRAIN, Evaluation, Examples, Figure, Model
 from components.errors import DataError
+from components.evaluate import costs
 from components.evaluate.image.options import EvaluateImageOptions
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from components.evaluate.image.champion import Champion
     from components.evaluate.image.classifier import Judge
     from components.evaluate.image.data import Real
-    from components.evaluate.image.served_images import Drawn
+    from components.evaluate.image.served_images import Drawn, ServedImages
 
 
 def run(
@@ -98,7 +99,7 @@ def run(
     print("progress: look for copies of training images", flush=True)
     ours, usual = copies(drawn.images, images.training), copies(images.held_out, images.training)
     figures |= copy_figures(ours, usual)
-    figures |= _costs(judged, drawn)
+    figures |= _costs(judged, served, drawn)
     rival = None
     if champion is not None:
         rival = judge_champion(champion, judge, made, real, wanted, labels, options)
@@ -154,12 +155,11 @@ def _taught(images: Real, options: EvaluateImageOptions) -> tuple[Judge, npt.NDA
     return judge, rows
 
 
-def _costs(judged: Model, drawn: Drawn) -> dict[str, Figure]:
-    size = sum(file.stat().st_size for file in judged.saved_model.rglob("*") if file.is_file())
+def _costs(judged: Model, served: ServedImages, drawn: Drawn) -> dict[str, Figure]:
+    print("progress: time single requests", flush=True)
     figures = {
-        "model_bytes": Figure(
-            float(size), unit="bytes", better="lower", label="Size of the SavedModel"
-        )
+        "model_bytes": costs.size(judged.saved_model),
+        "latency_ms": costs.latency(served.one, "an image"),
     }
     if drawn.timed:
         figures["images_per_second"] = Figure(

@@ -87,7 +87,6 @@ class ServedImages:
         Raises:
             ModelError: the model refuses.
         """
-        import tensorflow as tf
         from PIL import Image
 
         seeds = list(range(1, len(labels) + 1))
@@ -97,21 +96,11 @@ class ServedImages:
         for start in range(0, len(labels), _BATCH):
             rows = slice(start, start + _BATCH)
             begun = time.perf_counter()
-            try:
-                found = self._generate(
-                    label=tf.constant([label.encode() for label in labels[rows]]),
-                    seed=tf.constant(seeds[rows], tf.int64),
-                    **self._others,
-                )
-                images = found["image"].numpy()
-            except tf.errors.OpError as error:
-                # What the model says itself, without the graph's trace around it.
-                told = " ".join(error.message.rpartition("assertion failed: ")[2].split())[:300]
-                raise ModelError(f"expected images from the model. Received: {told}") from None
+            images, told = self._call(labels[rows], seeds[rows])
             if start:
                 seconds, timed = seconds + time.perf_counter() - begun, timed + len(images)
             files += images.tolist()
-            said += [label.decode() for label in found["label"].numpy()]
+            said += [label.decode() for label in told]
             if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
                 last_line = time.monotonic()
                 print(f"progress: {name} {len(files)}/{len(labels)} images", flush=True)
@@ -119,3 +108,27 @@ class ServedImages:
             channels = 1 if first.mode == "L" else 3
             shape = (first.height, first.width, channels)
         return Drawn(files, decode(files, shape), said, seeds, seconds, timed)
+
+    def one(self, seed: int) -> None:
+        """Answers one request: an image of any class.
+
+        Raises:
+            ModelError: the model refuses.
+        """
+        self._call([""], [seed])
+
+    def _call(self, labels: Sequence[str], seeds: Sequence[int]) -> tuple[Any, Any]:
+        """Files and labels of one call."""
+        import tensorflow as tf
+
+        try:
+            found = self._generate(
+                label=tf.constant([label.encode() for label in labels]),
+                seed=tf.constant(list(seeds), tf.int64),
+                **self._others,
+            )
+            return found["image"].numpy(), found["label"].numpy()
+        except tf.errors.OpError as error:
+            # What the model says itself, without the graph's trace around it.
+            told = " ".join(error.message.rpartition("assertion failed: ")[2].split())[:300]
+            raise ModelError(f"expected images from the model. Received: {told}") from None

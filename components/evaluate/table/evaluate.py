@@ -19,6 +19,7 @@ from components.artifacts import (
     Model,
 )
 from components.errors import ConfigError, DataError
+from components.evaluate import costs
 from components.evaluate.table.options import EvaluateTableOptions
 from components.table_schema import Combination, Fixed, TableSchema, combinations
 
@@ -118,10 +119,9 @@ def run(
             figures["nll_minus_champion"] = measure.nll_difference(scores, beside, options)
     asked = conditions.ask(served, schema, training, options.seed)
     figures |= conditions.figures(asked)
-    size = sum(file.stat().st_size for file in judged.saved_model.rglob("*") if file.is_file())
-    figures["model_bytes"] = Figure(
-        float(size), unit="bytes", better="lower", label="Size of the SavedModel"
-    )
+    print("progress: time single requests", flush=True)
+    figures["model_bytes"] = costs.size(judged.saved_model)
+    figures["latency_ms"] = costs.latency(served.one, "a row")
     if speed:
         figures["rows_per_second"] = Figure(
             speed, samples=rows, unit="rows/s", better="higher",

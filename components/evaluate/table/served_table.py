@@ -79,32 +79,47 @@ class ServedTable:
             ModelError: the model refuses.
         """
         import pyarrow as pa
-        import tensorflow as tf
 
         parts: list[pa.Table] = []
         seconds, timed = 0.0, 0
         for call, start in enumerate(range(0, rows, _GENERATE_ROWS)):
             wanted = min(_GENERATE_ROWS, rows - start)
             begun = time.perf_counter()
-            try:
-                found = self._generate(
-                    num_rows=tf.constant([wanted], tf.int32),
-                    conditions=tf.constant([each.encode() for each in conditions], tf.string),
-                    temperature=tf.constant([temperature], tf.float32),
-                    seed=tf.constant([seed + call], tf.int64),
-                )
-            except tf.errors.InvalidArgumentError as error:
-                asked = f" where {', '.join(conditions)}" if conditions else ""
-                said = error.message.strip().splitlines()[0]
-                raise ModelError(
-                    f"expected the model to generate {wanted} rows{asked}. Received: {said}"
-                ) from None
-            outputs = {key: tensor.numpy() for key, tensor in found.items()}
+            outputs = self._call(wanted, seed + call, temperature, conditions)
             if call:
                 seconds, timed = seconds + time.perf_counter() - begun, timed + wanted
             parts.append(self._table(outputs))
             print(f"progress: {name} {start + wanted:,}/{rows:,} rows", flush=True)
         return pa.concat_tables(parts), timed / seconds if seconds else 0.0
+
+    def one(self, seed: int) -> None:
+        """Answers one request: a row.
+
+        Raises:
+            ModelError: the model refuses.
+        """
+        self._call(1, seed, 1.0, ())
+
+    def _call(
+        self, rows: int, seed: int, temperature: float, conditions: Sequence[str]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """The outputs of one call."""
+        import tensorflow as tf
+
+        try:
+            found = self._generate(
+                num_rows=tf.constant([rows], tf.int32),
+                conditions=tf.constant([each.encode() for each in conditions], tf.string),
+                temperature=tf.constant([temperature], tf.float32),
+                seed=tf.constant([seed], tf.int64),
+            )
+        except tf.errors.InvalidArgumentError as error:
+            asked = f" where {', '.join(conditions)}" if conditions else ""
+            said = error.message.strip().splitlines()[0]
+            raise ModelError(
+                f"expected the model to generate {rows} rows{asked}. Received: {said}"
+            ) from None
+        return {key: tensor.numpy() for key, tensor in found.items()}
 
     def _table(self, outputs: dict[str, npt.NDArray[Any]]) -> pa.Table:
         import pyarrow as pa

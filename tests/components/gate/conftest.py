@@ -20,6 +20,7 @@ from components.artifacts import (
     Figure,
     Model,
     Published,
+    ValidationReport,
     saved_model_digest,
 )
 from components.gate.gate import run
@@ -84,6 +85,7 @@ class Bench:
         champion: Path | None = None,
         scores: Sequence[float] = (100.0, 120.0),
         champion_measured: Mapping[str, Any] | None = None,
+        validation: Figures | None = None,
         **keys: Any,
     ) -> bool:
         digest = Model(self.root / "model").digest()
@@ -95,7 +97,12 @@ class Bench:
         Drift(self.root / "drift").write({"figures": moved}, "<p>drift</p>")
         options = GateOptions.model_validate({"rules": list(rules)})
         folders = [self.root / name for name in ("model", "evaluation", "drift")]
-        return run(*folders, options, champion, self.root / "decision")
+        checked = None
+        if validation is not None:
+            checked = self.root / "validation"
+            found = {name: dataclasses.asdict(figure) for name, figure in validation.items()}
+            ValidationReport(checked).write({"figures": found}, "<p>validation</p>")
+        return run(*folders, options, champion, self.root / "decision", checked)
 
     def champion(self, figures: Figures, scores: Sequence[float] = (), **keys: Any) -> Path:
         """A published version 3 with its recorded evaluation."""
