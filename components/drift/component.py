@@ -17,6 +17,7 @@ def drift(
     method: str,
     threshold: float,
     max_rows: int,
+    columns: list,
     code_digest: str,
     report: Output[Artifact],
     metrics: Output[Metrics],

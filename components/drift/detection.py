@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.drift.domain import DomainTest, domain_test
-from components.drift.scoring import Scorer, present
+from components.drift.onset import onset, slices
+from components.drift.options import DriftOptions
+from components.drift.scoring import Method, Scorer, present
 from components.drift.sides import Descriptor, Side
 
 if TYPE_CHECKING:
@@ -34,10 +36,14 @@ class ColumnDrift:
         chance: the score that chance alone gives; see `compare`.
         limit: what the score had to pass: the chosen threshold, or `chance` where that is more.
         drifted: whether it did.
+        method: Evidently's name of what scored it.
+        threshold: the one that was chosen.
+        falling: whether a smaller score means more drift, as with p-values.
         reference_mean, current_mean: means of both sides, in the descriptor's own unit; of
             categories, the shares of `category`.
         effect: the difference of means in standard deviations of the reference.
         category: of categories, the one whose share moved most; else empty.
+        since: first day from which on it has been elsewhere; None where that cannot be told.
     """
 
     descriptor: Descriptor
@@ -45,10 +51,14 @@ class ColumnDrift:
     chance: float
     limit: float
     drifted: bool
+    method: str
+    threshold: float
+    falling: bool
     reference_mean: float
     current_mean: float
     effect: float
     category: str = ""
+    since: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +69,6 @@ class Comparison:
         reference, current: the measured rows.
         columns: one entry per descriptor, the furthest moved first.
         unit: what chance was reckoned over: 'documents', or what single rows are called.
-        falling: whether a smaller score means more drift, as with p-values.
         domain: how well a classifier tells the sides apart; None where there is no such test.
     """
 
@@ -67,7 +76,6 @@ class Comparison:
     current: Side
     columns: Sequence[ColumnDrift]
     unit: str
-    falling: bool
     domain: DomainTest | None = None
 
     @property
@@ -88,8 +96,7 @@ class Comparison:
 
 def compare(
     sides: Mapping[str, tuple[Side, Side]],
-    method: str,
-    threshold: float,
+    options: DriftOptions,
     details: Path,
     by_document: Sequence[str] = (),
     items: str = "texts",
@@ -105,44 +112,48 @@ def compare(
 
     Args:
         sides: name of the comparison -> reference and current side.
-        method: one of Evidently's drift methods for numbers.
-        threshold: of the score; as in Evidently, p-values fall below it, distances rise above.
+        options: methods and thresholds; as in Evidently, p-values fall below a threshold, distances
+            rise above it.
         details: where Evidently's own page is written.
         by_document: comparisons in which whole documents are divided, not single texts, because
             the texts of a document resemble each other.
         items: what single rows are called.
 
     Raises:
-        ConfigError: Evidently has no such method for numbers.
+        ConfigError: Evidently has no such method, or a column that has one of its own is not there.
     """
     # Evidently reads it whenever it would send something; set before it is imported.
     os.environ["DO_NOT_TRACK"] = "1"
     with warnings.catch_warnings():
         # Statistical tests warn of ties, of bounded p-values and of constant columns.
         warnings.simplefilter("ignore")
-        scorer = Scorer(method)
-        falling = scorer.falling
+        scorer = Scorer(options)
+        scorer.check(each for pair in sides.values() for each in pair[0].descriptors)
         chances = {
             name: _chances(*pair, scorer, _whole_documents(pair, name in by_document))
             for name, pair in sides.items()
         }
         limits = {
             name: [
-                min(threshold, chance) if falling else max(threshold, chance) for chance in found
+                _limit(*scorer.chosen(descriptor), chance)
+                for descriptor, chance in zip(pair[0].descriptors, chances[name], strict=True)
             ]
-            for name, found in chances.items()
+            for name, pair in sides.items()
         }
         scores = scorer.report(sides, limits, details)
-    return {
-        name: Comparison(
-            *pair,
-            _columns(pair, scores[name], chances[name], limits[name], falling),
-            "documents" if _whole_documents(pair, name in by_document) else items,
-            falling,
-            domain_test(*pair),
-        )
-        for name, pair in sides.items()
-    }
+        return {
+            name: Comparison(
+                *pair,
+                _columns(pair, scorer, scores[name], chances[name], limits[name]),
+                "documents" if _whole_documents(pair, name in by_document) else items,
+                domain_test(*pair),
+            )
+            for name, pair in sides.items()
+        }
+
+
+def _limit(method: Method, threshold: float, chance: float) -> float:
+    return min(threshold, chance) if method.falling else max(threshold, chance)
 
 
 def _whole_documents(pair: tuple[Side, Side], wanted: bool) -> bool:
@@ -152,21 +163,28 @@ def _whole_documents(pair: tuple[Side, Side], wanted: bool) -> bool:
 
 def _columns(
     pair: tuple[Side, Side],
+    scorer: Scorer,
     scores: Sequence[float],
     chances: Sequence[float],
     limits: Sequence[float],
-    falling: bool,
 ) -> list[ColumnDrift]:
     """The columns with their verdicts, the furthest moved first."""
     columns = []
+    parts = slices(pair[1].times)
     for place, descriptor in enumerate(pair[0].descriptors):
         before, after = (present(descriptor, side.columns[place]) for side in pair)
         score, limit = scores[place], limits[place]
+        method, threshold = scorer.chosen(descriptor)
         # A score that is no number counts as drift: what cannot be measured is no good news.
-        drifted = not (score >= limit if falling else score <= limit)
+        drifted = not (score >= limit if method.falling else score <= limit)
         verdict = (descriptor, score, chances[place], limit, drifted)
+        judged = (method.name, threshold, method.falling)
         change = _shares if descriptor.categorical else _means
-        columns.append(ColumnDrift(*verdict, *change(before, after)))
+        column = ColumnDrift(*verdict, *judged, *change(before, after))
+        if drifted:
+            since = onset(method, threshold, before, pair[1].columns[place], parts)
+            column = dataclasses.replace(column, since=since)
+        columns.append(column)
     return sorted(columns, key=lambda column: (not column.drifted, -abs(column.effect)))
 
 
@@ -224,7 +242,8 @@ def _chances(reference: Side, current: Side, scorer: Scorer, by_document: bool) 
             scorer.score(descriptor, column[rows], column[~rows])
             for descriptor, column in zip(descriptors, columns, strict=True)
         ]
-    strength = -np.log10(np.clip(found, 1e-300, 1.0)) if scorer.falling else found
+    falling = np.array([scorer.chosen(descriptor)[0].falling for descriptor in descriptors])
+    strength = np.where(falling, -np.log10(np.clip(found, 1e-300, 1.0)), found)
     # A division that leaves one side without any value says nothing of that column.
     strength = (
         np.where(np.isnan(strength), 0.0, strength) if _gaps(columns, descriptors) else strength
@@ -236,7 +255,7 @@ def _chances(reference: Side, current: Side, scorer: Scorer, by_document: bool) 
     rank = int(np.ceil((1 - FALSE_ALARMS) * (DIVISIONS + 1))) - 1
     most = np.sort(((strength - usual) / deviation).max(axis=1))[rank]
     limits = usual + most * deviation
-    return [float(limit) for limit in (10.0**-limits if scorer.falling else limits)]
+    return [float(limit) for limit in np.where(falling, 10.0**-limits, limits)]
 
 
 def _gaps(columns: Sequence[NDArray[Any]], descriptors: Sequence[Descriptor]) -> bool:

@@ -33,7 +33,7 @@ def run(
     Args:
         examples: validated examples with a `train` split and perhaps a `current` one.
         evaluation: artifact of the evaluate step, for its generated samples.
-        options: method, threshold and how much is sampled.
+        options: methods, thresholds and how much is sampled.
         drift: folder to write.
         model: artifact of the train step; where its model embeds images, a classifier tells the
             sides apart by its embeddings.
@@ -45,20 +45,18 @@ def run(
 
     Raises:
         DataError: there is no training data, or there are no samples.
-        ConfigError: Evidently has no such drift method.
+        ConfigError: Evidently has no such drift method, or there is no such column.
     """
     source = Examples(examples)
     manifest = source.manifest()
     drift.mkdir(parents=True, exist_ok=True)
     sides, wording = _modality(manifest.modality, source, Evaluation(evaluation), options, model)
     print(f"progress: comparing {' and '.join(sides)}", flush=True)
-    compared = compare(
-        sides, options.method, options.threshold, drift / DETAILS, [DATA], wording.items
-    )
+    compared = compare(sides, options, drift / DETAILS, [DATA], wording.items)
     figures = {
         f"{name}.{key}": figure
         for name, comparison in compared.items()
-        for key, figure in _figures(comparison, options.method).items()
+        for key, figure in _figures(comparison).items()
     }
     found = findings(compared, manifest, wording)
     content = {
@@ -97,7 +95,7 @@ def _modality(
     return measured(source, evaluation, options, model), wording
 
 
-def _figures(comparison: Comparison, method: str) -> dict[str, Figure]:
+def _figures(comparison: Comparison) -> dict[str, Figure]:
     samples = min(comparison.reference.rows, comparison.current.rows)
     figures = {
         "drift_share": Figure(
@@ -113,8 +111,8 @@ def _figures(comparison: Comparison, method: str) -> dict[str, Figure]:
         figures[f"score.{column.descriptor.name}"] = Figure(
             column.score,
             samples=samples,
-            unit=method,
-            better="higher" if comparison.falling else "lower",
+            unit=column.method,
+            better="higher" if column.falling else "lower",
             label=f"drift of {column.descriptor.label}",
         )
     if comparison.domain:

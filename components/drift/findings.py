@@ -85,7 +85,10 @@ def _sentence(name: str, comparison: Comparison, since: str | None, wording: Wor
     if not moved:
         but = f" {told}" if told else ""
         return f"{subject} {wording.alike}: none of {total} measures moved{when}.{but}"
-    most = "; ".join(change(column) for column in moved[:_NAMED])
+    most = "; ".join(
+        change(column) + (f" (since {column.since})" if column.since not in (None, since) else "")
+        for column in moved[:_NAMED]
+    )
     rest = len(moved) - _NAMED
     more = f"; {rest} more" if rest > 0 else ""
     also = f" {told}" if told else ""

@@ -9,6 +9,7 @@ from components import page
 from components.drift.detection import DIVISIONS, ColumnDrift, Comparison
 from components.drift.domain import THRESHOLD
 from components.drift.findings import Findings, told_apart
+from components.drift.onset import SLICES
 from components.drift.options import DriftOptions
 from components.drift.scoring import present
 from components.drift.wording import Wording
@@ -26,7 +27,7 @@ def render(
     for name, comparison in compared.items():
         body = _body(name, comparison, found, wording)
         sections.append(page.Section(wording.title(name), body, wording.read(name)))
-    method = _method(compared, options, wording)
+    method = _method(compared, wording)
     sections.append(page.Section("How drift is told from chance", method))
     return page.render(
         "Drift: what changed" if moved else "Drift: nothing changed",
@@ -101,26 +102,40 @@ def _body(name: str, comparison: Comparison, found: Findings, wording: Wording) 
 
 
 def _table(comparison: Comparison, names: tuple[str, str], wording: Wording) -> page.Markup:
-    headers = ["measure", f"mean, {names[0]}", f"mean, {names[1]}", "change", "score", "limit", ""]
+    dated = any(column.since for column in comparison.columns)
+    headers = [
+        *("measure", f"mean, {names[0]}", f"mean, {names[1]}", "change"),
+        *("method", "score", "limit", *(["since"] if dated else []), ""),
+    ]
     rows: list[list[page.Cell]] = [
         [
             column.descriptor.label + (f": {column.category}" if column.category else ""),
             column.descriptor.shown(column.reference_mean),
             column.descriptor.shown(column.current_mean),
             f"{column.effect:+.2f}\u00a0sd".replace("-", "−"),
+            column.method,
             column.score,
             column.limit,
+            *([column.since or "–"] if dated else []),
             page.badge("warn", "moved") if column.drifted else page.badge("pass", "like before"),
         ]
         for column in comparison.columns
     ]
-    relation = "below" if comparison.falling else "above"
+    falling = {column.falling for column in comparison.columns}
+    relation = "below" if falling == {True} else "above"
+    if len(falling) > 1:
+        relation = "above (distances) or below (p-values)"
     caption = (
         f"A measure has moved where its score is {relation} the limit. Changes are in "
         f"standard deviations of single training {wording.items}."
     )
     if any(column.category for column in comparison.columns):
         caption += " Of categories, the one whose share changed most is shown."
+    if dated:
+        caption += (
+            f" Since: the first day of those of at most {SLICES} slices of time that have lain "
+            "elsewhere up to the newest."
+        )
     return page.table(headers, rows, digits=3, caption=caption)
 
 
@@ -166,9 +181,7 @@ def _categories(
     return page.table([label, *names], rows, caption=caption)
 
 
-def _method(
-    compared: Mapping[str, Comparison], options: DriftOptions, wording: Wording
-) -> list[page.Block]:
+def _method(compared: Mapping[str, Comparison], wording: Wording) -> list[page.Block]:
     lines: list[page.Block] = [
         "A measure has moved if its score passes the chosen threshold and also what chance alone "
         f"would give. Chance is measured: the {wording.items} of both sides are divided anew at "
@@ -178,10 +191,10 @@ def _method(
     ]
     for name, comparison in compared.items():
         whole = "" if comparison.unit == wording.items else "whole "
-        decided = [column for column in comparison.columns if column.limit == options.threshold]
+        decided = [column for column in comparison.columns if column.limit == column.threshold]
         lines.append(
-            f"{wording.title(name)}: {whole}{comparison.unit} were divided; the threshold of "
-            f"{options.threshold:g} sets the limit of {len(decided)} measures and chance that of "
+            f"{wording.title(name)}: {whole}{comparison.unit} were divided; the chosen "
+            f"threshold sets the limit of {len(decided)} measures and chance that of "
             f"{len(comparison.columns) - len(decided)}."
         )
     if any(comparison.domain for comparison in compared.values()):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.drift.options import DriftOptions
 from components.drift.sides import Descriptor, Side
 from components.errors import ConfigError
 
@@ -16,79 +18,147 @@ if TYPE_CHECKING:
 _CATEGORIES = {False: "jensenshannon", True: "chisquare"}
 
 
-class Scorer:
-    """A drift method: `score` compares two columns.
+class Method:
+    """One of Evidently's drift methods, for numbers or for categories.
 
     Attributes:
+        name: as Evidently calls it.
+        categorical: which of the two it is for.
         falling: whether a smaller score means more drift, as with p-values.
-        methods: Evidently's method for numbers (False) and for categories (True).
+        threshold: Evidently's own.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, name: str, categorical: bool, where: str) -> None:
         """Finds the method.
 
+        Args:
+            name: of the method.
+            categorical: whether it is for categories.
+            where: the option that named it.
+
         Raises:
-            ConfigError: Evidently has no such method for numbers.
+            ConfigError: Evidently has no such method.
         """
         import numpy as np
         from evidently.legacy.calculations.stattests import registry
         from evidently.legacy.core import ColumnType
 
-        self._numeric, self._categorical = ColumnType.Numerical, ColumnType.Categorical
-        known = registry._registered_stat_tests
+        self.name, self.categorical = name, categorical
+        self._kind = ColumnType.Categorical if categorical else ColumnType.Numerical
         try:
-            number = registry.get_registered_stattest(method, self._numeric)
+            self._test = registry.get_registered_stattest(name, self._kind)
         except ValueError:  # Evidently's own errors for unknown and unsuitable methods.
-            accepted = ", ".join(sorted(name for name in known if self._numeric in known[name]))
+            known = registry._registered_stat_tests
+            accepted = ", ".join(sorted(each for each in known if self._kind in known[each]))
+            kind = "categories" if categorical else "numbers"
             raise ConfigError(
-                f"drift.method: no such method for numbers. Received: {method!r}. "
-                f"Accepted: {accepted}"
+                f"{where}: no such method for {kind}. Received: {name!r}. Accepted: {accepted}"
             ) from None
-        self._tests = {False: number}
-        near = np.random.default_rng(0).normal(size=(2, 200))
-        plain = Descriptor("", "")
+        self.threshold = float(self._test.default_threshold)
+        draws = np.random.default_rng(0)
+        near: NDArray[Any] = draws.normal(size=(2, 200))
+        far: NDArray[Any] = draws.normal(5, size=200)
+        if categorical:
+            near = draws.integers(0, 2, (2, 200)).astype(str)
+            far = (draws.random(200) < 0.95).astype(int).astype(str)
         self.falling = False
-        self.falling = self.score(plain, near[0], near[1]) > self.score(plain, near[0], near[1] + 5)
-        both = self._categorical in known.get(method, {})
-        self.methods = {False: method, True: method if both else _CATEGORIES[self.falling]}
-        self._tests[True] = registry.get_registered_stattest(self.methods[True], self._categorical)
+        self.falling = self.score(near[0], near[1]) > self.score(near[0], far)
 
     @property
     def _none(self) -> float:
         """The score of two columns that are alike."""
         return 1.0 if self.falling else 0.0
 
-    def score(
-        self, descriptor: Descriptor, reference: NDArray[Any], current: NDArray[Any]
-    ) -> float:
-        """Compares two columns, what is missing left out.
+    def score(self, before: NDArray[Any], after: NDArray[Any]) -> float:
+        """Compares two columns, without missing values.
 
         Returns:
             The score; NaN where one of them alone has no value.
         """
         import pandas as pd
 
-        before, after = present(descriptor, reference), present(descriptor, current)
-        certain = self._certain(before, after)
+        certain = self.certain(before, after)
         if certain is not None:
             return certain
-        kind = self._categorical if descriptor.categorical else self._numeric
         return float(
-            self._tests[descriptor.categorical](
+            self._test(
                 reference_data=pd.Series(before),
                 current_data=pd.Series(after),
-                feature_type=kind,
+                feature_type=self._kind,
                 threshold=None,
             ).drift_score
         )
 
-    def _certain(self, before: NDArray[Any], after: NDArray[Any]) -> float | None:
+    def certain(self, before: NDArray[Any], after: NDArray[Any]) -> float | None:
         """The score of what Evidently cannot judge: no values, or the same one throughout."""
         if not len(before) or not len(after):
             return self._none if len(before) == len(after) else float("nan")
         if before[0] == after[0] and (before == before[0]).all() and (after == after[0]).all():
             return self._none  # The same constant on both sides is no drift.
         return None
+
+
+class Scorer:
+    """Chooses each column's method and threshold, and scores."""
+
+    def __init__(self, options: DriftOptions) -> None:
+        """Finds the methods that are for all columns.
+
+        Raises:
+            ConfigError: Evidently has no such method for numbers.
+        """
+        self._options = options
+        number = Method(options.method, False, "drift.method")
+        try:
+            category = Method(options.method, True, "drift.method")
+        except ConfigError:
+            category = Method(_CATEGORIES[number.falling], True, "drift.method")
+        self._common = {False: number, True: category}
+        self._own: dict[tuple[str, bool], Method] = {}
+
+    def chosen(self, descriptor: Descriptor) -> tuple[Method, float]:
+        """The method of a column, and the score at which it counts as drifted.
+
+        Raises:
+            ConfigError: the one that was chosen for it is not for such columns.
+        """
+        common = self._common[descriptor.categorical]
+        for place, entry in enumerate(self._options.columns):
+            if not fnmatch.fnmatchcase(descriptor.name, entry.column):
+                continue
+            if not entry.method:
+                return common, entry.threshold or self._options.threshold
+            key = (entry.method, descriptor.categorical)
+            if key not in self._own:
+                where = f"drift.columns.{place} ({descriptor.name})"
+                self._own[key] = Method(*key, where)
+            return self._own[key], entry.threshold or self._own[key].threshold
+        return common, self._options.threshold
+
+    def check(self, descriptors: Iterable[Descriptor]) -> None:
+        """Whether every choice is for some column.
+
+        Raises:
+            ConfigError: one is for none.
+        """
+        names = sorted({descriptor.name for descriptor in descriptors})
+        for place, entry in enumerate(self._options.columns):
+            if not fnmatch.filter(names, entry.column):
+                raise ConfigError(
+                    f"drift.columns.{place}: expected the name of a measure. Received: "
+                    f"{entry.column!r}. Accepted: {', '.join(names)}"
+                )
+
+    def score(
+        self, descriptor: Descriptor, reference: NDArray[Any], current: NDArray[Any]
+    ) -> float:
+        """Compares two columns by their method, what is missing left out.
+
+        Returns:
+            The score; NaN where one of them alone has no value.
+        """
+        method, _ = self.chosen(descriptor)
+        return method.score(present(descriptor, reference), present(descriptor, current))
 
     def report(
         self,
@@ -111,14 +181,17 @@ class Scorer:
             for place, descriptor in enumerate(reference.descriptors):
                 before = present(descriptor, reference.columns[place])
                 after = present(descriptor, current.columns[place])
-                certain = self._certain(before, after) if not (len(before) and len(after)) else None
+                method, _ = self.chosen(descriptor)
+                certain = (
+                    method.certain(before, after) if not (len(before) and len(after)) else None
+                )
                 scores[name].append(float("nan") if certain is None else certain)
                 if certain is None:
                     judged.append((name, place))
         metrics = [
             ValueDrift(
                 column=_title(sides, name, place),
-                method=self.methods[sides[name][0].descriptors[place].categorical],
+                method=self.chosen(sides[name][0].descriptors[place])[0].name,
                 threshold=limits[name][place],
             )
             for name, place in judged

@@ -61,6 +61,10 @@ class Side(Protocol):
         """What each row belongs to, where rows of one owner resemble each other; else empty."""
 
     @property
+    def times(self) -> Sequence[str]:
+        """Of each row its date (ISO 8601), '' where unknown; empty where none is known."""
+
+    @property
     def features(self) -> NDArray[np.float64] | None:
         """[rows, features] for the classifier that tells the sides apart; None for no such test."""
 
@@ -80,12 +84,14 @@ class Measured:
         features: float64 [rows, features], without NaN: what a classifier tells the sides apart
             by. None for no such test.
         examples: a few rows as a person may look at them, such as images.
+        times: see `Side`.
     """
 
     descriptors: Sequence[Descriptor]
     columns: Sequence[NDArray[Any]]
     features: NDArray[np.float64] | None = None
     examples: Sequence[Any] = ()
+    times: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuses columns that do not fit together."""

@@ -57,6 +57,10 @@ class Side:
         return self.documents
 
     @property
+    def times(self) -> Sequence[str]:
+        return [text.time for text in self.texts]
+
+    @property
     def features(self) -> None:
         """Texts are compared by their descriptors alone."""
 

@@ -142,7 +142,7 @@ def _pair(
                 side.append(values)
     features = table_features(descriptors, *measured)
     first, second = (
-        Measured(tuple(descriptors), values, encoded, _examples(table, columns))
+        Measured(tuple(descriptors), values, encoded, _examples(table, columns), _dates(table))
         for table, values, encoded in zip((before, after), measured, features, strict=True)
     )
     return first, second
@@ -213,6 +213,14 @@ def _named(seconds: NDArray[np.float64], place: Any, names: list[str]) -> NDArra
     found = np.full(len(seconds), MISSING, object)
     found[known] = np.array(names, object)[place(seconds[known]).astype(np.int64)]
     return found
+
+
+def _dates(table: pa.Table) -> list[str]:
+    """The date of each row; nothing for generated rows, which have none."""
+    if "event_time" not in table.column_names:
+        return []
+    times = table.column("event_time").to_pylist()
+    return [time.date().isoformat() if time else "" for time in times]
 
 
 def _examples(table: pa.Table, columns: tuple[Column, ...]) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from components.drift.descriptors import DESCRIPTORS
 from components.drift.detection import compare
+from components.drift.options import DriftOptions
 from components.drift.texts import Side, Text
 
 
@@ -15,6 +16,7 @@ def test_a_score_that_is_no_number_counts_as_drift(tmp_path: Path) -> None:
         Side([Text(name, name, "text")], np.full((1, len(DESCRIPTORS)), value))
         for name, value in (("a", 1.0), ("b", 2.0))
     )
-    found = compare({"output": (one, other)}, "t_test", 0.05, tmp_path / "page.html")["output"]
+    options = DriftOptions(method="t_test", threshold=0.05)
+    found = compare({"output": (one, other)}, options, tmp_path / "page.html")["output"]
     assert all(np.isnan(column.score) for column in found.columns)
     assert found.share == 1.0

@@ -130,7 +130,8 @@ def test_false_alarms_are_few_and_planted_shifts_are_found(
     }
     planted = [dataclasses.replace(text, text=_garbled([text.text])[0]) for text in texts[-32:]]
     free["planted"] = (reference, vocabulary.measure(planted))
-    found = compare(free, method, threshold, tmp_path / "details.html")
+    options = DriftOptions(method=method, threshold=threshold)
+    found = compare(free, options, tmp_path / "details.html")
     assert "unknown_words" in [column.descriptor.name for column in found["planted"].drifted]
     alarms = [name for name in found if name != "planted" and found[name].drifted]
     assert alarms == []

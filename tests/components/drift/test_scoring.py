@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from components.drift.detection import compare
+from components.drift.options import ColumnChoice, DriftOptions
 from components.drift.scoring import Scorer
 from components.drift.sides import Descriptor, Measured
+from components.errors import ConfigError
 
 NUMBER = Descriptor("number", "a number")
 CATEGORY = Descriptor("category", "a category", categorical=True)
@@ -32,9 +34,10 @@ def _words(rng: np.random.Generator, shares: list[float], rows: int = 300) -> np
 def test_categories_are_scored_by_a_method_of_the_same_sense(
     method: str, falling: bool, categories: str
 ) -> None:
-    scorer = Scorer(method)
-    assert scorer.falling is falling
-    assert scorer.methods == {False: method, True: categories}
+    scorer = Scorer(DriftOptions(method=method))
+    for descriptor, name in ((NUMBER, method), (CATEGORY, categories)):
+        found, threshold = scorer.chosen(descriptor)
+        assert (found.name, found.falling, threshold) == (name, falling, 0.1)
     rng = np.random.default_rng(0)
     before = _words(rng, [0.4, 0.3, 0.3])
     alike = scorer.score(CATEGORY, before, _words(rng, [0.4, 0.3, 0.3]))
@@ -43,7 +46,7 @@ def test_categories_are_scored_by_a_method_of_the_same_sense(
 
 
 def test_missing_numbers_are_left_out_and_an_empty_side_is_no_number() -> None:
-    scorer = Scorer("wasserstein")
+    scorer = Scorer(DriftOptions())
     values = np.arange(100.0)
     gaps = np.where(np.arange(200) % 2, np.nan, np.arange(200) / 2)
     assert scorer.score(NUMBER, values, gaps) == pytest.approx(0, abs=0.02)
@@ -68,7 +71,7 @@ def test_columns_of_all_kinds_are_compared_together(tmp_path: Path) -> None:
             "moved": (reference, side(2, skewed, np.nan)),
             "appeared": (reference, side(0, even, 1.0)),
         },
-        "wasserstein", 0.1, tmp_path / "details.html", items="rows",
+        DriftOptions(), tmp_path / "details.html", items="rows",
     )  # fmt: skip
     assert found["same"].drifted == []
     assert found["same"].unit == "rows"
@@ -102,3 +105,56 @@ def test_values_are_shown_as_a_person_reads_them(
     descriptor: Descriptor, value: float, shown: str
 ) -> None:
     assert descriptor.shown(value) == shown
+
+
+def chosen(*columns: dict[str, object]) -> DriftOptions:
+    return DriftOptions(columns=[ColumnChoice.model_validate(column) for column in columns])
+
+
+def test_columns_may_have_methods_and_thresholds_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ["common", "by_ks", "by_psi", "stricter", "kind"]
+    descriptors = [Descriptor(name, name, categorical=name == "kind") for name in names]
+
+    def side(mean: float) -> Measured:
+        numbers = [rng.normal(mean, 1, 500) for _ in names[:4]]
+        return Measured(descriptors, [*numbers, _words(rng, [0.4, 0.3, 0.3], 500)])
+
+    options = chosen(
+        {"column": "by_ks", "method": "ks"},
+        {"column": "by_*", "method": "psi", "threshold": 0.3},
+        {"column": "stricter", "threshold": 5},
+        {"column": "kind", "method": "chisquare"},
+    )
+    found = compare({"one": (side(0), side(0.9))}, options, tmp_path / "details.html")["one"]
+    columns = {column.descriptor.name: column for column in found.columns}
+    assert {name: (one.method, one.threshold, one.falling) for name, one in columns.items()} == {
+        "common": ("wasserstein", 0.1, False),
+        "by_ks": ("ks", 0.05, True),
+        "by_psi": ("psi", 0.3, False),
+        "stricter": ("wasserstein", 5.0, False),
+        "kind": ("chisquare", 0.05, True),
+    }
+    assert {name for name, one in columns.items() if one.drifted} == {"common", "by_ks", "by_psi"}
+    assert columns["by_ks"].score < 1e-10 < columns["by_ks"].limit <= 0.05
+    assert columns["by_psi"].score > columns["by_psi"].limit >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (
+            {"column": "number", "method": "kolmogorov"},
+            r"drift\.columns\.0 \(number\).*: .*ks.*psi",
+        ),
+        ({"column": "category", "method": "ks"}, "no such method for categories.*chisquare"),
+        ({"column": "numbr"}, "expected the name of a measure.*'numbr'.*category, number"),
+    ],
+)
+def test_a_choice_that_fits_no_column_is_one_line(
+    tmp_path: Path, column: dict[str, object], said: str
+) -> None:
+    rng = np.random.default_rng(0)
+    side = Measured([NUMBER, CATEGORY], [rng.normal(size=300), _words(rng, [0.4, 0.3, 0.3])])
+    with pytest.raises(ConfigError, match=said):
+        compare({"one": (side, side)}, chosen(column), tmp_path / "details.html")

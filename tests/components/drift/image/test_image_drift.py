@@ -68,7 +68,7 @@ def test_planted_shifts_are_found_and_named(
         pictures = {"train": training, "current": draw(200, 1, change=change)}
         examples = Examples(write_examples(pictures, name))
         pairs[name] = sides(examples, evaluation, OPTIONS, None)["data"]
-    found = compare(pairs, "wasserstein", 0.1, tmp_path / "details.html", items="images")
+    found = compare(pairs, DriftOptions(), tmp_path / "details.html", items="images")
     for name, (_, descriptor, sign) in SHIFTS.items():
         moved = {column.descriptor.name: column for column in found[name].drifted}
         assert moved[descriptor].effect * sign > 0.3, name
