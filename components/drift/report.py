@@ -116,7 +116,8 @@ def _table(comparison: Comparison, names: tuple[str, str], wording: Wording) -> 
             column.method,
             column.score,
             column.limit,
-            *([column.since or "–"] if dated else []),
+            # With hyphens that do not break: a date on two lines is no date.
+            *([(column.since or "–").replace("-", "\u2011")] if dated else []),
             page.badge("warn", "moved") if column.drifted else page.badge("pass", "like before"),
         ]
         for column in comparison.columns

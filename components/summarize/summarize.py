@@ -8,6 +8,7 @@ from typing import Any
 
 from components.artifacts import Figure, write_json
 from components.summarize.records import Records
+from components.summarize.trend import write_trend
 
 HEADLINES = (
     "bits_per_byte",
@@ -43,6 +44,8 @@ def run(state: str, error: str, records_path: Path | None) -> str:
         return _markdown({"outcome": _outcome(state, None, None, ""), "error": error})
     records_path.mkdir(parents=True, exist_ok=True)
     records = Records(records_path)
+    # What does not depend on the model goes its own way.
+    write_trend(records_path, [name for name in HEADLINES if "." not in name])
     decision = records.decision().read() if records.decision().json_path.is_file() else None
     pushed = records.pushed()
     pending = records.pending()
