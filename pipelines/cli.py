@@ -13,11 +13,13 @@ from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject
 from pipelines.cli_serving import generate, serve
+from pipelines.registering import add, register
 from serving.review.commands import reviewers
 from serving.rollout.commands import rollout
 from serving.sampling.commands import sample
 from serving.store.audit_commands import audit
 from serving.store.commands import keys, purge
+from serving.store.registry_commands import lineage, models, runs
 
 REJECTED_EXIT_CODE = 3
 INTERRUPTED_EXIT_CODE = 130
@@ -63,6 +65,11 @@ def main() -> None:
     help="What to show at the end: a text to continue, a class to draw, a condition such as "
     "carrier=UA; may be given again.",
 )
+@click.option(
+    "--store",
+    "url",
+    help="URL of the registry that the run is entered into.  [default: OUTPUT/store.sqlite]",
+)
 def run(
     config: str,
     profile: str,
@@ -70,6 +77,7 @@ def run(
     output: Path | None,
     serve: bool,
     prompts: tuple[str, ...],
+    url: str | None,
 ) -> None:
     """Run the training pipeline on this machine.
 
@@ -90,6 +98,13 @@ def run(
     except KeyboardInterrupt:
         click.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
         sys.exit(INTERRUPTED_EXIT_CODE)
+    records = outcome.records.path
+    try:
+        register(records, url or f"sqlite:///{records.parents[1] / 'store.sqlite'}")
+    except (LoomlineError, click.ClickException) as error:
+        # The run itself has ended; it can be entered later.
+        told = error.message if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"not in the registry: {told}; loomline runs add {records}", err=True)
     codes = {"pushed": 0, "pending": 0, "finished": 0, "rejected": REJECTED_EXIT_CODE}
     sys.exit(codes.get(outcome.outcome, USER_ERROR_EXIT_CODE if outcome.user_error else 1))
 
@@ -144,6 +159,10 @@ main.add_command(serve)
 main.add_command(generate)
 main.add_command(sample)
 main.add_command(rollout)
+runs.add_command(add)
+main.add_command(runs)
+main.add_command(models)
+main.add_command(lineage)
 main.add_command(policy)
 main.add_command(pending)
 main.add_command(approve)

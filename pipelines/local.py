@@ -85,7 +85,8 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
             )
         except KeyboardInterrupt:
             # The exit handler goes down with the run, so its work is done here.
-            summarize("CANCELLED", "stopped by Ctrl-C", records.path)
+            provenance = arguments["provenance"]
+            summarize("CANCELLED", "stopped by Ctrl-C", records.path, provenance)
             raise
         return _result(steps, records, time.monotonic() - start)
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.artifacts import PENDING_FOLDER, Pending, Published, read_json, write_json
-from components.errors import ConfigError
+from components.errors import ConfigError, DataError
 from components.push.approved import publish_approved, published_from
 from components.summarize.records import Records, record_push
 from components.summarize.summarize import run as summarize
+from pipelines.registering import register
 from serving.review.candidates import Candidate, read_candidate
 from serving.review.deciding import decide
 from serving.review.signing import default_key_path, load_key
@@ -118,6 +119,7 @@ class Review:
                 self.pending.approval_path, Records(Path(candidate.records)).approval_path
             )
             _sum_up(Path(candidate.records))
+            self._enter(candidate.records)
         # Renamed first, so that a reader never sees a part of it.
         gone = self.pending.path.with_name(f".{run}.rejected")
         self.pending.path.rename(gone)
@@ -134,11 +136,19 @@ class Review:
     def _approvers(self, candidate: Candidate) -> Path:
         return self.approvers or Path(candidate.approvers)
 
+    def _url(self, records: str) -> str:
+        default = Path(records).parents[1] if records else self.pending.path.parents[3]
+        return self.url or f"sqlite:///{default / _STORE}"
+
     @contextlib.contextmanager
     def _opened(self, records: str) -> Iterator[Store]:
-        default = Path(records).parents[1] if records else self.pending.path.parents[3]
-        with contextlib.closing(open_store(self.url or f"sqlite:///{default / _STORE}")) as store:
+        with contextlib.closing(open_store(self._url(records))) as store:
             yield store
+
+    def _enter(self, records: str) -> None:
+        """Brings the registry up to date, where the run is one that it can hold."""
+        with contextlib.suppress(DataError):
+            register(Path(records), self._url(records))
 
     def _finish(self, published: Published) -> None:
         """Writes the version into the run's records and the log, unless that was done."""
@@ -167,6 +177,8 @@ class Review:
                 f"{error}; version {published.version} is published, and the audit log lacks its "
                 "entry: run the same command again"
             ) from None
+        if records:
+            self._enter(records)
 
 
 def _named(run: str) -> list[Path]:

@@ -58,7 +58,7 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
 
     from components.summarize.component import summarize
 
-    finish = summarize(**of_the_run("records")).set_caching_options(False)
+    finish = summarize(**of_the_run("records", "provenance")).set_caching_options(False)
     with dsl.ExitHandler(finish, name="steps"):
         ingested = step("ingest", **of_the_run("source_digest", "code_digest"))
         checked = step(

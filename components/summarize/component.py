@@ -11,10 +11,12 @@ from components.options import describe
 @describe(
     status="How the run ended; Kubeflow fills it in.",
     records="Folder of this run's records; empty for none.",
+    provenance="What made the model: digests of data, code and config, and the run's name.",
 )
 def summarize(
     status: dsl.PipelineTaskFinalStatus,
     records: str,
+    provenance: dict,
     summary: Output[Markdown],
 ) -> None:
     """Writes the summary of the run, whether it succeeded or not."""
@@ -24,5 +26,6 @@ def summarize(
     from components.summarize.summarize import run
 
     with one_line_errors():
-        text = run(status.state, status.error_message or "", Path(records) if records else None)
+        kept = Path(records) if records else None
+        text = run(status.state, status.error_message or "", kept, provenance)
     Path(summary.path).write_text(text, "utf-8")

@@ -28,7 +28,12 @@ HEADLINES = (
 )
 
 
-def run(state: str, error: str, records_path: Path | None) -> str:
+def run(
+    state: str,
+    error: str,
+    records_path: Path | None,
+    provenance: dict[str, Any] | None = None,
+) -> str:
     """Summarizes a run from its records.
 
     Args:
@@ -36,6 +41,7 @@ def run(state: str, error: str, records_path: Path | None) -> str:
         error: what Kubeflow says of the failure; empty where there was none.
         records_path: the run's folder of records, into which `summary.json` and `summary.md` are
             written; None writes neither.
+        provenance: what the run was made of, for the summary.
 
     Returns:
         The summary as Markdown.
@@ -60,6 +66,8 @@ def run(state: str, error: str, records_path: Path | None) -> str:
         "figures": _headlines(records),
         "pages": [page.name for page in records.pages()],
     }
+    if provenance:
+        summary["provenance"] = provenance
     write_json(records.summary_path, summary)
     text = _markdown(summary)
     records.markdown_path.write_text(text, "utf-8")

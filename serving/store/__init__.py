@@ -12,6 +12,8 @@ from serving.store.types import (
     RequestRecord,
     Rollout,
     RolloutEvent,
+    Run,
+    Version,
 )
 
 __all__ = [
@@ -24,9 +26,11 @@ __all__ = [
     "RequestRecord",
     "Rollout",
     "RolloutEvent",
+    "Run",
     "Store",
     "StoreError",
     "TamperedError",
     "UnknownRequestError",
+    "Version",
     "open_store",
 ]

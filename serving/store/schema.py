@@ -181,3 +181,36 @@ AUDIT_LOG = sa.Table(
     sa.Column("previous", sa.String(64), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
 )
+
+# Runs of the pipeline, and the versions that came of them.
+RUNS = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("run", sa.String(200), primary_key=True),
+    sa.Column("finished", UtcTime, nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("seconds", sa.Float(53)),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("source_digest", sa.String(64), nullable=False),
+    sa.Column("code_digest", sa.String(64), nullable=False),
+    sa.Column("code_revision", sa.String(200), nullable=False),
+    sa.Column("config_digest", sa.String(64), nullable=False),
+    sa.Column("config", JSON, nullable=False),
+    sa.Column("figures", JSON, nullable=False),
+    sa.Column("champion_version", sa.BigInteger),
+    sa.Column("records", sa.Text, nullable=False),
+    sa.Index(None, "finished"),
+)
+
+VERSIONS = sa.Table(
+    "versions",
+    METADATA,
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run", sa.String(200), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Index(None, "model", "run"),
+)

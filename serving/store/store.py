@@ -14,6 +14,7 @@ from serving.store.feedback import FeedbackTable
 from serving.store.keys import Keys, Usage
 from serving.store.migrating import upgrade
 from serving.store.redaction import Redaction
+from serving.store.registry import Registry
 from serving.store.requests import Requests
 from serving.store.rollouts import Rollouts
 from serving.store.schema import FEEDBACK, REQUESTS, USAGE
@@ -33,6 +34,7 @@ class Store:
         self.rollouts = Rollouts(engine)
         self.approvals = Approvals(engine)
         self.audit = AuditLog(engine)
+        self.registry = Registry(engine)
 
     def ping(self) -> None:
         """Returns if the database answers.

@@ -198,3 +198,48 @@ class AuditEntry:
         except ValueError:
             return {}
         return content if isinstance(content, dict) else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of the pipeline.
+
+    Attributes:
+        model, run: together its name; the run's folder of records has the latter.
+        outcome: pushed, pending, rejected, finished or failed.
+        reason: of the gate, or of the failure.
+        seconds: wall time; None where unknown.
+        source, source_digest: the data.
+        code_digest, code_revision: the code; the revision is git's.
+        config_digest, config: every option.
+        figures: name -> value, of the evaluation and the drift report.
+        champion_version: which it was compared with, or None.
+        records: where its reports lie.
+    """
+
+    model: str
+    run: str
+    finished: datetime
+    outcome: str
+    reason: str
+    seconds: float | None
+    source: str
+    source_digest: str
+    code_digest: str
+    code_revision: str
+    config_digest: str
+    config: dict[str, Any]
+    figures: dict[str, float | None]
+    champion_version: int | None
+    records: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A published version, the run that made it, and where it was put."""
+
+    model: str
+    version: int
+    run: str
+    model_digest: str
+    path: str
