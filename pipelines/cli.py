@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from serving.sampling.commands import sample
 from serving.store.audit_commands import audit
 from serving.store.commands import keys, purge
 from serving.store.registry_commands import lineage, models, runs
+
+if TYPE_CHECKING:
+    from pipelines.local import RunResult
 
 REJECTED_EXIT_CODE = 3
 INTERRUPTED_EXIT_CODE = 130
@@ -105,8 +109,24 @@ def run(
         # The run itself has ended; it can be entered later.
         told = error.message if isinstance(error, click.ClickException) else str(error)
         click.echo(f"not in the registry: {told}; loomline runs add {records}", err=True)
+    _tell(outcome)
     codes = {"pushed": 0, "pending": 0, "finished": 0, "rejected": REJECTED_EXIT_CODE}
     sys.exit(codes.get(outcome.outcome, USER_ERROR_EXIT_CODE if outcome.user_error else 1))
+
+
+def _tell(outcome: RunResult) -> None:
+    """Notifies people of a run that needs them."""
+    if outcome.outcome not in ("pending", "rejected", "failed"):
+        return
+    from serving.notify import notify
+
+    name = outcome.records.path.name
+    what = {"pending": "waits for approval"}.get(outcome.outcome, outcome.outcome)
+    text = f"Run {name} {what}\n{outcome.reason}\nReports: {outcome.records.path}"
+    if outcome.outcome == "pending":
+        text += f"\nloomline approve {name}, or loomline reject {name}"
+    for problem in notify(text):
+        click.echo(problem, err=True)
 
 
 @main.command("compile")

@@ -79,6 +79,7 @@ def approve(
         version, told = review.approve(comment, days)
     click.echo(told)
     click.echo(f"version {version.version} is at {version.path}")
+    _notify(f"{told}: version {version.version} is published", comment)
 
 
 @click.command(context_settings=HELP)
@@ -98,6 +99,14 @@ def reject(
     with one_line():
         told = review.reject(comment)
     click.echo(told)
+    _notify(told, comment)
+
+
+def _notify(told: str, comment: str) -> None:
+    from serving.notify import notify
+
+    for problem in notify(f"{told}\n{comment}".rstrip()):
+        click.echo(problem, err=True)
 
 
 def _review(run: str, key_path: Path | None, approvers: Path | None, url: str | None) -> Review:
