@@ -439,8 +439,9 @@ class Decision(Report):
 class Published:
     """One published version: a SavedModel with its provenance in `loomline/` beside it.
 
-    `loomline/provenance.json`, copies of `decision.json`, `evaluation.json`, `drift.json`, their
-    pages and the samples, and of text `scores.parquet`. Where a person approved the version, also
+    `loomline/provenance.json`, copies of `decision.json`, `evaluation.json`, `drift.json` and their
+    pages, `samples.json` (the key `samples`: the first ones by column, bytes as Base64), and of
+    text `scores.parquet`. Where a person approved the version, also
     `pending.json` and `approval.json`; see `Pending`.
     """
 
@@ -466,6 +467,10 @@ class Published:
     def evaluation(self) -> Evaluation:
         """The evaluation that the version was judged by."""
         return Evaluation(self.provenance_folder)
+
+    @property
+    def samples_path(self) -> Path:
+        return self.provenance_folder / "samples.json"
 
     @property
     def approval_path(self) -> Path:

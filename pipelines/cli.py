@@ -12,7 +12,7 @@ from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.checking import check
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
-from pipelines.cli_review import approve, pending, reject
+from pipelines.cli_review import approve, pending, reject, settle
 from pipelines.cli_serving import generate, serve
 from pipelines.registering import add, register
 from serving.review.commands import reviewers
@@ -187,6 +187,7 @@ main.add_command(policy)
 main.add_command(pending)
 main.add_command(approve)
 main.add_command(reject)
+main.add_command(settle)
 main.add_command(reviewers)
 main.add_command(audit)
 main.add_command(keys)

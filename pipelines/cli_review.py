@@ -114,3 +114,21 @@ def _review(run: str, key_path: Path | None, approvers: Path | None, url: str | 
 
     with one_line():
         return Review.of(run, key_path, approvers, url)
+
+
+@click.command(context_settings=HELP)
+@click.argument("models", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_APPROVERS
+@_STORE
+def settle(models: Path, approvers: Path | None, url: str | None) -> None:
+    """Publish or remove what was decided about on the review page, below the folder MODELS.
+
+    The gateway records verdicts and cannot publish; run this where the models may be written, such
+    as in a GitLab job or a CronJob. `loomline serve` does it by itself.
+    """
+    from pipelines.reviewing import settle_all
+
+    with one_line():
+        told = list(settle_all(models, approvers, url))
+    for line in told or ["nothing was decided about"]:
+        click.echo(line)

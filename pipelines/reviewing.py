@@ -8,16 +8,24 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.artifacts import PENDING_FOLDER, Pending, Published, read_json, write_json
-from components.errors import ConfigError, DataError
+from components.artifacts import (
+    PENDING_FOLDER,
+    PROVENANCE_FOLDER,
+    Pending,
+    Published,
+    read_json,
+    write_json,
+)
+from components.errors import ConfigError, DataError, LoomlineError
 from components.push.approved import publish_approved, published_from
 from components.summarize.records import Records, record_push
 from components.summarize.summarize import run as summarize
 from pipelines.registering import register
 from serving.review.candidates import Candidate, read_candidate
-from serving.review.deciding import decide
-from serving.review.signing import default_key_path, load_key
-from serving.store import Store, StoreError, open_store
+from serving.review.deciding import VALID_DAYS, decide
+from serving.review.errors import ReviewError
+from serving.review.signing import default_key_path, load_key, predicate_of
+from serving.store import Approval, Store, StoreError, open_store
 
 _STORE = "store.sqlite"
 
@@ -80,15 +88,8 @@ class Review:
         if earlier is not None:
             self._finish(earlier)
             return earlier, f"{model}/{run} was approved before"
-        candidate = self._candidate()
-        approvers = self._approvers(candidate)
-        key = load_key(self.key_path or default_key_path())
-        with self._opened(candidate.records) as store:
-            approval, new = decide(
-                store, candidate, key, approvers, verdict="approved", comment=comment, days=days
-            )
-        published = publish_approved(self.pending, approvers)
-        self._finish(published)
+        approval, new = self._decide("approved", comment, days)
+        published = self._settle_approved()
         when = "" if new else f" at {approval.created:%Y-%m-%d %H:%M} UTC"
         return published, f"{approval.reviewer} approved {model}/{run}{when}"
 
@@ -107,24 +108,64 @@ class Review:
                 f"expected a model that waits. Received: {model}/{run}, published as version "
                 f"{earlier.version}; roll it back with `loomline rollout`"
             )
+        approval, _ = self._decide("rejected", comment, VALID_DAYS)
+        self._settle_rejected()
+        return f"{approval.reviewer} rejected {model}/{run}"
+
+    def settle(self) -> str:
+        """Does what a verdict asks for that was given elsewhere, such as on the review page.
+
+        Returns:
+            What happened, in one line.
+
+        Raises:
+            ApprovalError: the record does not hold.
+            ReviewError: it cannot be read.
+            StoreError: the store failed; the message says how far it came.
+        """
+        _, model, run = self._names()
+        try:
+            verdict = predicate_of(self.pending.approval_path.read_text("utf-8")).get("verdict")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ReviewError(
+                f"expected a verdict at {self.pending.approval_path}. Received: {error}"
+            ) from None
+        if verdict == "rejected":
+            # Whoever could forge a rejection could as well remove the files.
+            self._settle_rejected()
+            return f"{model}/{run} was rejected, and is removed from the models"
+        published = self._settle_approved()
+        return f"{model}/{run} was approved, and is version {published.version}"
+
+    def _decide(self, verdict: str, comment: str, days: float) -> tuple[Approval, bool]:
         candidate = self._candidate()
-        approvers = self._approvers(candidate)
         key = load_key(self.key_path or default_key_path())
         with self._opened(candidate.records) as store:
-            approval, _ = decide(
-                store, candidate, key, approvers, verdict="rejected", comment=comment
+            return decide(
+                store,
+                candidate,
+                key,
+                self._approvers(candidate),
+                verdict=verdict,
+                comment=comment,
+                days=days,
             )
-        if candidate.records and Path(candidate.records).is_dir():
-            shutil.copyfile(
-                self.pending.approval_path, Records(Path(candidate.records)).approval_path
-            )
-            _sum_up(Path(candidate.records))
-            self._enter(candidate.records)
+
+    def _settle_approved(self) -> Published:
+        published = publish_approved(self.pending, self._approvers(self._candidate()))
+        self._finish(published)
+        return published
+
+    def _settle_rejected(self) -> None:
+        records = self._candidate().records
+        if records and Path(records).is_dir():
+            shutil.copyfile(self.pending.approval_path, Records(Path(records)).approval_path)
+            _sum_up(Path(records))
+            self._enter(records)
         # Renamed first, so that a reader never sees a part of it.
-        gone = self.pending.path.with_name(f".{run}.rejected")
+        gone = self.pending.path.with_name(f".{self.pending.path.name}.rejected")
         self.pending.path.rename(gone)
         shutil.rmtree(gone)
-        return f"{approval.reviewer} rejected {model}/{run}"
 
     def _names(self) -> tuple[Path, str, str]:
         folder = self.pending.path
@@ -179,6 +220,24 @@ class Review:
             ) from None
         if records:
             self._enter(records)
+
+
+def settle_all(models: Path, approvers: Path | None, url: str | None) -> Iterator[str]:
+    """Does what the verdicts ask for that lie beside waiting models.
+
+    Args:
+        models: the folder of models.
+        approvers, url: see `Review`.
+
+    Yields:
+        What happened to each, in one line; also what stands in its way.
+    """
+    for path in sorted(models.glob(f"*/{PENDING_FOLDER}/*/{PROVENANCE_FOLDER}/approval.json")):
+        review = Review(Pending(path.parents[1]), None, approvers, url)
+        try:
+            yield review.settle()
+        except (LoomlineError, ReviewError, StoreError) as error:
+            yield f"{path.parents[3].name}/{path.parents[1].name} still waits: {error}"
 
 
 def _named(run: str) -> list[Path]:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from components.errors import ServingError
 from pipelines.services import EmbeddedServer, Service
+from serving.review.signing import default_key_path
 
 READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.5
+_SETTLE_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +83,38 @@ def serving(
         if ports.http is not None:
             flags = [f"--upstream={grpc}", f"--host={ports.host}", f"--port={ports.http}"]
             flags += [f"--models={model_name}", f"--store={store}", f"--auth={auth}"]
+            flags += [f"--review-models={base_path.parent}", f"--review-key={default_key_path()}"]
             front = parts.enter_context(Service("serving.gateway", flags, logs / "gateway.log"))
             front.when_ended(lambda: stop.ended(front))
             gateway = front.announced("Gateway on ")
+            parts.enter_context(settling(base_path.parent, store))
         _wait_for_model(grpc, model_name, stop)
         yield Addresses(grpc, rest, gateway), stop
+
+
+@contextlib.contextmanager
+def settling(models: Path, store: str) -> Iterator[None]:
+    """Publishes in the background what is approved on the review page."""
+    from pipelines.reviewing import settle_all
+
+    ended = threading.Event()
+    told: set[str] = set()
+
+    def settle() -> None:
+        while not ended.wait(_SETTLE_SECONDS):
+            for line in settle_all(models, None, store):
+                # What still waits for the same reason is told once.
+                if line not in told:
+                    told.add(line)
+                    print(f"  {line}", flush=True)
+
+    thread = threading.Thread(target=settle, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=10)
 
 
 class Stop:

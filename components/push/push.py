@@ -35,6 +35,7 @@ from components.push.approval import read_approvers
 from components.push.options import PushOptions
 from components.push.provenance import collect
 from components.push.publish import copy_tree, exclusive, publish, stage
+from components.push.samples import first_samples
 
 
 def run(
@@ -87,6 +88,9 @@ def run(
         beside.provenance_folder.mkdir()
         for path in attached:
             shutil.copyfile(path, beside.provenance_folder / path.name)
+        if Evaluation(evaluation).samples_path.is_file():
+            samples = first_samples(Evaluation(evaluation).samples_path)
+            write_json(beside.samples_path, {"samples": samples})
         write_json(beside.provenance_path, {"model_name": options.model_name, **record})
         if approvers:
             pending = Pending(version)
@@ -213,8 +217,8 @@ def _attached(decision: Path, evaluation: Path, drift: Path) -> list[Path]:
     for path in files:
         if not path.is_file():
             raise DataError(f"expected {path.name} in {path.parent}. Received: no such file")
-    for_people = [*(report.html_path for report in reports), Evaluation(evaluation).samples_path]
-    return files + [path for path in for_people if path.is_file()]
+    pages = (report.html_path for report in reports)
+    return files + [path for path in pages if path.is_file()]
 
 
 def _newest_of(base_path: Path, model_name: str, digest: str) -> Published | None:

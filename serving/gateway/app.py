@@ -26,6 +26,7 @@ from serving.gateway import (
     generate,
     metrics,
     predict,
+    review,
     samples,
 )
 from serving.gateway import schemas as s
@@ -51,6 +52,7 @@ _BODIES: list[type[BaseModel]] = [
     s.PredictRequest,
     s.FeedbackRequest,
     s.KeyRequest,
+    s.VerdictRequest,
 ]
 _REPLIED: dict[int | str, dict[str, Any]] = {
     "default": {"model": s.ErrorReply, "description": "An error"}
@@ -100,6 +102,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     _add_errors(app)
     _add_calls(app, gateway)
     _add_admin(app, gateway)
+    _add_review(app, gateway)
     _add_machines(app, gateway)
     _add_pages(app, settings)
     return app
@@ -225,6 +228,34 @@ def _add_admin(app: FastAPI, gateway: Gateway) -> None:
         return await api_keys.revoke(gateway, request, key_id)
 
 
+def _add_review(app: FastAPI, gateway: Gateway) -> None:
+    """What reviewers call."""
+
+    @app.get("/v1/review", responses=_REPLIED)
+    async def candidates(request: Request) -> Response:
+        """Models that wait for approval (admins only)."""
+        return await review.listed(gateway, request)
+
+    @app.get("/v1/review/{model}/{run}", responses=_REPLIED)
+    async def candidate(request: Request, model: str, run: str) -> Response:
+        """One of them: decision, origin, samples beside the champion's (admins only)."""
+        return await review.one(gateway, request, model, run)
+
+    @app.get("/v1/review/{model}/{run}/{page}", responses=_REPLIED)
+    async def report(request: Request, model: str, run: str, page: str) -> Response:
+        """One of its reports, as HTML (admins only)."""
+        return await review.page(gateway, request, model, run, page)
+
+    @app.post(
+        "/v1/review/{model}/{run}",
+        openapi_extra=docs.body_of(s.VerdictRequest),
+        responses={200: {"model": s.VerdictReply}, **_REPLIED},
+    )
+    async def decide(request: Request, model: str, run: str) -> Response:
+        """Approves or rejects it (admins only); the caller's key is the reviewer."""
+        return await review.verdict(gateway, request, model, run)
+
+
 def _add_machines(app: FastAPI, gateway: Gateway) -> None:
     """What orchestrators and Prometheus call, without a key."""
 
@@ -280,5 +311,10 @@ def _add_pages(app: FastAPI, settings: Settings) -> None:
         if not index.is_file():
             return context.reply({"docs": "/docs", "playground": None})
         return FileResponse(index, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/review", include_in_schema=False)
+    async def reviewing() -> Response:
+        headers = {"Cache-Control": "no-cache"}
+        return FileResponse(settings.static / "review.html", headers=headers)
 
     app.mount("/static", StaticFiles(directory=settings.static, check_dir=False))

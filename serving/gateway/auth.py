@@ -30,6 +30,7 @@ class Caller:
         admin: sees everybody's requests.
         bucket: what its rate is counted under.
         requests_per_minute, tokens_per_day: its limits; None for none.
+        name: of the key; '' without keys.
     """
 
     key_id: str | None
@@ -37,6 +38,7 @@ class Caller:
     bucket: str
     requests_per_minute: int | None
     tokens_per_day: int | None
+    name: str = ""
 
 
 @dataclasses.dataclass

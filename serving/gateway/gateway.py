@@ -114,6 +114,7 @@ class Gateway:
                 f"key {key.id}",
                 key.requests_per_minute or settings.requests_per_minute,
                 key.tokens_per_day or settings.tokens_per_day,
+                key.name,
             )
         known.fields["key_id"] = caller.key_id
         if caller.requests_per_minute is not None:

@@ -148,6 +148,22 @@ class KeyRequest(_Request):
     admin: bool = False
 
 
+class VerdictRequest(_Request):
+    """What a reviewer decides about a model that waits."""
+
+    verdict: Literal["approved", "rejected"]
+    comment: str = Field("", max_length=10_000, description="why; part of the signed record")
+
+
+class VerdictReply(BaseModel):
+    """The verdict that stands; the model is published or removed a moment later."""
+
+    verdict: str
+    reviewer: str
+    created: str
+    new: bool = Field(description="false where it had been given before")
+
+
 class Answer(BaseModel):
     """What every answer of a model tells."""
 

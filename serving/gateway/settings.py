@@ -119,6 +119,16 @@ class Settings(BaseModel):
         True, description="keep old requests that people gave feedback on, which training needs"
     )
 
+    review_models: Path | None = Field(
+        None, description="folder of models; turns the page on that reviews what waits there"
+    )
+    review_key: Path | None = Field(
+        None, description="private key that signs verdicts; listed with the reviewers of the models"
+    )
+    approvers: Path | None = Field(
+        None, description="file of reviewers; by default the one that each run was given"
+    )
+
     static: Path = Field(STATIC, description="folder of the playground")
     otlp_endpoint: str | None = Field(
         None, description="OpenTelemetry collector, http://HOST:4318; traces are off without it"

@@ -30,6 +30,7 @@ def decide(
     verdict: str,
     comment: str,
     days: float = VALID_DAYS,
+    on_behalf_of: str = "",
 ) -> tuple[Approval, bool]:
     """Decides about a candidate; `approval.json` lies beside it afterwards.
 
@@ -44,6 +45,7 @@ def decide(
         verdict: `approved` or `rejected`.
         comment: why, in the reviewer's words.
         days: until an approval that was not used expires.
+        on_behalf_of: who decided, where the key is that of a service which knows its callers.
 
     Returns:
         The verdict that stands, and whether it is this call's.
@@ -73,7 +75,7 @@ def decide(
             "champion_version": candidate.champion_version,
             "verdict": verdict,
             "comment": comment,
-            "reviewer": reviewer.name,
+            "reviewer": on_behalf_of or reviewer.name,
             "created": now.isoformat(timespec="seconds"),
             "expires": expires.isoformat(timespec="seconds"),
             "nonce": nonce,
@@ -85,7 +87,7 @@ def decide(
             candidate.model_name,
             candidate.run,
             verdict,
-            reviewer.name,
+            on_behalf_of or reviewer.name,
             comment,
             now,
             expires,

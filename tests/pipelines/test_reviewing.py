@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,7 @@ from pipelines.config import load_config
 from pipelines.local import _arguments
 from pipelines.output import Output
 from pipelines.reviewing import Review
+from pipelines.stack import settling
 from serving.review import reviewers
 from serving.review.candidates import read_candidate
 from serving.review.deciding import decide
@@ -308,6 +310,53 @@ def test_a_database_that_goes_away_after_the_push_is_told(
             desk.review("a").approve("", 7)
     desk.review("a").approve("", 7)
     assert desk.events() == ["candidate.approved", "version.published"]
+
+
+def verdict(desk: Desk, run: str, verdict: str) -> Pending:
+    """Has a verdict given elsewhere, as the review page does."""
+    waits = desk.wait(run)
+    with contextlib.closing(desk.store()) as store:
+        candidate = read_candidate(waits.path)
+        decide(store, candidate, desk.key, desk.approvers, verdict=verdict, comment="")
+    return waits
+
+
+def test_what_was_decided_elsewhere_is_settled(desk: Desk) -> None:
+    gone = verdict(desk, "a", "rejected")
+    undecided = desk.wait("b")
+    verdict(desk, "c", "approved")
+    done = loomline("settle", desk.models)
+    assert done.output.splitlines() == [
+        "text/a was rejected, and is removed from the models",
+        "text/c was approved, and is version 1",
+    ]
+    assert not gone.path.exists()
+    assert undecided.path.exists()
+    assert desk.versions() == [1]
+    outcomes = [read_json(Records(desk.records(run)).summary_path)["outcome"] for run in "ac"]
+    assert outcomes == ["rejected", "pushed"]
+    assert loomline("settle", desk.models).output == "nothing was decided about\n"
+
+
+def test_what_cannot_be_settled_says_why_and_goes_on_waiting(desk: Desk) -> None:
+    waits = verdict(desk, "a", "approved")
+    (waits.path / "extra").write_text("ops")
+    done = loomline("settle", desk.models)
+    assert done.output.startswith("text/a still waits: expected the saved_model that Ada approved")
+    waits.approval_path.write_bytes(b"\xff")
+    assert "still waits: expected a verdict" in loomline("settle", desk.models).output
+    assert waits.path.exists()
+
+
+def test_serving_settles_by_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.stack._SETTLE_SECONDS", 0.05)
+    with settling(desk.models, f"sqlite:///{desk.root / 'out' / 'store.sqlite'}"):
+        verdict(desk, "a", "approved")
+        deadline = time.monotonic() + 30
+        while desk.events()[-1:] != ["version.published"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert desk.versions() == [1]
 
 
 # --- Tampering --------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
-"""A tiny SavedModel with the signatures of text, real servers for it, and real databases."""
+"""A tiny SavedModel with the signatures of text, real servers and databases, and what waits for
+reviewers."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import pwd
 import shutil
@@ -14,11 +17,17 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from serving.review import reviewers
+from serving.review.candidates import Candidate, read_candidate
+from serving.review.signing import make_key, public_bytes
 from serving.store import Store, open_store
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PREFIX = "Serving on "
 
@@ -329,3 +338,68 @@ def store(url: str) -> Iterator[Store]:
     opened = open_store(url)
     yield opened
     opened.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    name: str
+    key: Ed25519PrivateKey
+    key_path: Path
+
+
+@pytest.fixture
+def approvers(tmp_path: Path) -> Path:
+    return tmp_path / "approvers.json"
+
+
+@pytest.fixture
+def person(tmp_path: Path, approvers: Path) -> Callable[[str], Person]:
+    """Lists a reviewer of that name."""
+
+    def person(name: str) -> Person:
+        path = tmp_path / f"{name}.key"
+        key = make_key(path)
+        reviewers.add(approvers, name, public_bytes(key))
+        return Person(name, key, path)
+
+    return person
+
+
+@pytest.fixture
+def candidate(tmp_path: Path, approvers: Path) -> Callable[..., Candidate]:
+    """A candidate of that run."""
+
+    def candidate(
+        run: str = "20261123-120000", champion: int | None = None, **evidence: str
+    ) -> Candidate:
+        path = tmp_path / "models" / "text" / ".pending" / run
+        (path / "loomline").mkdir(parents=True)
+        (path / "saved_model.pb").write_bytes(run.encode())
+        rule = {
+            "metric": "evaluation.copy_share",
+            "value": 0.05,
+            "verdict": "pass",
+            "reason": "<b>",
+        }
+        decision = {"approved": True, "reason": "approved: all 3 rules pass", "rules": [rule]}
+        (path / "loomline" / "decision.json").write_text(json.dumps(decision))
+        (path / "loomline" / "evaluation.json").write_text("{}")
+        for name, text in evidence.items():
+            (path / "loomline" / name).write_text(text)
+        digests = {
+            one.name: hashlib.sha256(one.read_bytes()).hexdigest()
+            for one in (path / "loomline").iterdir()
+        }
+        content = {
+            "run": run,
+            "model_name": "text",
+            "champion_version": champion,
+            "digests": {"saved_model": "5" * 64, **digests},
+            "records": "",
+            "approvers": str(approvers),
+            "created": "2026-11-23T12:00:00+00:00",
+        }
+        (path / "loomline" / "pending.json").write_text(json.dumps(content))
+        return read_candidate(path)
+
+    return candidate

@@ -62,6 +62,10 @@ export async function getJson(path) {
   return (await send(path)).json();
 }
 
+export async function getText(path) {
+  return (await send(path)).text();
+}
+
 export async function postJson(path, body, signal) {
   return (await send(path, { body, signal })).json();
 }

@@ -39,7 +39,9 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable
     contexts: list[Any] = []
     wrong: list[str] = []
 
-    def open_page(url: str | None = None, path: str = "/", **options: Any) -> Any:
+    def open_page(
+        url: str | None = None, path: str = "/", ready: str = "#model option", **options: Any
+    ) -> Any:
         url = url or request.getfixturevalue("gateway").url
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
@@ -51,7 +53,10 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable
             lambda message: (
                 wrong.append(message.text)
                 # The browser itself logs replies of 4xx and 5xx, which tests provoke.
-                if message.type == "error" and "Failed to load resource" not in message.text
+                # The sandbox of a report says so where it keeps a script from running.
+                if message.type == "error"
+                and "Failed to load resource" not in message.text
+                and "Blocked script execution in 'about:srcdoc'" not in message.text
                 else None
             ),
         )
@@ -64,7 +69,7 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable
             ),
         )
         page.goto(f"{url}{path}")
-        page.wait_for_selector("#model option", state="attached")
+        page.wait_for_selector(ready, state="attached")
         return page
 
     yield open_page
