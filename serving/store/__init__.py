@@ -1,4 +1,4 @@
-"""What serving remembers: requests, feedback, keys, rollouts, approvals, and the audit log."""
+"""What serving remembers: requests, feedback, keys, rollouts, approvals, runs, monitorings."""
 
 from serving.store.errors import StoreError, TamperedError, UnknownRequestError
 from serving.store.redaction import Redaction
@@ -8,8 +8,11 @@ from serving.store.types import (
     AuditEntry,
     Feedback,
     Key,
+    Monitoring,
     Outcome,
     RequestRecord,
+    Retraining,
+    RetrainingLimits,
     Rollout,
     RolloutEvent,
     Run,
@@ -21,9 +24,12 @@ __all__ = [
     "AuditEntry",
     "Feedback",
     "Key",
+    "Monitoring",
     "Outcome",
     "Redaction",
     "RequestRecord",
+    "Retraining",
+    "RetrainingLimits",
     "Rollout",
     "RolloutEvent",
     "Run",

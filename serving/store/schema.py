@@ -214,3 +214,37 @@ VERSIONS = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Index(None, "model", "run"),
 )
+
+# What monitoring found of the served models. Numbers grow as rows are written, whatever the clock
+# says: that is how one tells that it was set back.
+MONITORINGS = sa.Table(
+    "monitorings",
+    METADATA,
+    sa.Column("id", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("created", UtcTime, nullable=False),
+    sa.Column("window_from", UtcTime, nullable=False),
+    sa.Column("window_to", UtcTime, nullable=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("figures", JSON, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+    sa.CheckConstraint("verdict IN ('ok', 'alert', 'retrain', 'insufficient')", name="verdict"),
+    sa.Index(None, "model", "id"),
+)
+
+RETRAININGS = sa.Table(
+    "retrainings",
+    METADATA,
+    sa.Column("id", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("created", UtcTime, nullable=False),
+    sa.Column("monitoring_id", sa.ForeignKey("monitorings.id"), index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("run", sa.String(200), nullable=False),
+    sa.Column("details", JSON, nullable=False),
+    sa.CheckConstraint("state IN ('started', 'succeeded', 'failed', 'refused')", name="state"),
+    sa.Index(None, "model", "id"),
+)

@@ -13,6 +13,7 @@ from serving.store.engine import make_engine, transaction
 from serving.store.feedback import FeedbackTable
 from serving.store.keys import Keys, Usage
 from serving.store.migrating import upgrade
+from serving.store.monitoring import Monitorings
 from serving.store.redaction import Redaction
 from serving.store.registry import Registry
 from serving.store.requests import Requests
@@ -35,6 +36,7 @@ class Store:
         self.approvals = Approvals(engine)
         self.audit = AuditLog(engine)
         self.registry = Registry(engine)
+        self.monitoring = Monitorings(engine)
 
     def ping(self) -> None:
         """Returns if the database answers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -243,3 +243,72 @@ class Version:
     run: str
     model_digest: str
     path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Monitoring:
+    """What a monitoring run found of a served model.
+
+    Attributes:
+        id: grows as they are written.
+        window_from, window_to: the requests that it looked at came from the one and before the
+            other.
+        requests: how many.
+        verdict: `ok`, `alert`, `retrain`, or `insufficient` where too little is known to say.
+        reason: one line.
+        figures: name -> value, such as `drift.prompt.drift_share`; None where it is not a number.
+        report: where its page lies.
+    """
+
+    id: int
+    model: str
+    created: datetime
+    window_from: datetime
+    window_to: datetime
+    requests: int
+    verdict: str
+    reason: str
+    figures: dict[str, float | None]
+    report: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Retraining:
+    """A training run that monitoring asked for, or why it was not started.
+
+    Attributes:
+        id: grows as they are written.
+        monitoring_id: what asked for it; None where a person did.
+        state: `started`, `succeeded`, `failed` or `refused`.
+        run: name of the training run; empty as long as it has none.
+        details: `cpu_seconds` that it took once it has ended, `expected_cpu_seconds` until then,
+            `refusal` where it was refused, and the `clock` by which its age is told.
+    """
+
+    id: int
+    model: str
+    created: datetime
+    monitoring_id: int | None
+    reason: str
+    state: str
+    run: str
+    details: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrainingLimits:
+    """How often a model may be trained anew, and for how much.
+
+    Attributes:
+        cool_down: the least time between two starts.
+        period: over which the budget counts.
+        runs: how many may be started in a period; None for any number.
+        cpu_seconds: what they may take in a period, together; None for any amount.
+        lost_after: a run of which nothing was heard for so long counts as failed.
+    """
+
+    cool_down: timedelta
+    period: timedelta = timedelta(days=30)
+    runs: int | None = None
+    cpu_seconds: float | None = None
+    lost_after: timedelta = timedelta(days=1)
