@@ -87,6 +87,17 @@ class Upstream:
         said = ", ".join(f"version {one['version']} is {one['state']}" for one in versions)
         return said or "no version"
 
+    async def available(self) -> dict[str, list[int]]:
+        """The available versions of every model, none where the server cannot be asked."""
+        found: dict[str, list[int]] = {}
+        for name in self._clients:
+            try:
+                versions = await self._fresh(f"status {name}", self._status, name)
+            except ClientError:
+                versions = []
+            found[name] = [one["version"] for one in versions if one["state"] == _AVAILABLE]
+        return found
+
     async def models(self) -> list[dict[str, Any]]:
         """The models of /v1/models."""
         return list(await asyncio.gather(*(self._describe(name) for name in self._clients)))

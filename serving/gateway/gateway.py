@@ -22,6 +22,8 @@ from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.recorder import Recorder
 from serving.gateway.routing import RolloutPoller, Router
 from serving.gateway.settings import Settings
+from serving.gateway.store_metrics import StoreMetrics
+from serving.gateway.store_watch import StoreWatch
 from serving.gateway.telemetry import Tracing
 from serving.store import Redaction
 
@@ -29,6 +31,8 @@ _log = logging.getLogger(__name__)
 _DAY_SECONDS = 86_400.0
 _PURGE_RETRY_SECONDS = 600.0
 _LAST_CALLS_SECONDS = 2.0
+# A reading of the store takes its time, too; one that is older than this has not come to an end.
+_FRESH_READINGS = 3
 _LAST_FLUSH_SECONDS = 5.0
 
 
@@ -42,7 +46,10 @@ class Gateway:
 
     def __init__(self, settings: Settings, database: Database | None = None) -> None:
         self.settings = settings
-        self.metrics = GatewayMetrics()
+        self.store_metrics = StoreMetrics(_FRESH_READINGS * settings.store_metrics_seconds)
+        self.metrics = GatewayMetrics(self.store_metrics)
+        self.metrics.in_flight_limit.set(settings.max_in_flight)
+        self.metrics.queue_limit.set(settings.queue_records)
         self.database = database or open_database(settings)
         self.usage = Usage()
         self.router = Router(settings.default_label)
@@ -79,12 +86,18 @@ class Gateway:
         poller = RolloutPoller(
             self.router, self.database, self.metrics, settings.models, settings.rollout_poll_seconds
         )
+        watch = StoreWatch(
+            self.database, self.store_metrics, settings.models, settings.store_metrics_seconds
+        )
         self.recorder.start()
         poller.start()
+        watch.start()
+        looking = asyncio.create_task(self._watch_upstream())
         purge = asyncio.create_task(self._purge()) if settings.retention_days else None
         try:
             yield
         finally:
+            looking.cancel()
             if purge is not None:
                 purge.cancel()
             # Those that the end of the grace has cancelled are about to be recorded.
@@ -92,6 +105,7 @@ class Gateway:
             left = await asyncio.to_thread(self.recorder.stop, _LAST_FLUSH_SECONDS)
             _log.info("stopped; %d records could not be written", left)
             await asyncio.to_thread(poller.stop)
+            await asyncio.to_thread(watch.stop)
             await self._upstream.close()
             await asyncio.to_thread(self.tracing.close)
             self.database.close()
@@ -142,6 +156,19 @@ class Gateway:
         if by_key and caller.key_id is not None:
             return f"key {caller.key_id}"
         return known.id
+
+    async def _watch_upstream(self) -> None:
+        """Keeps in the metrics which versions the model server has."""
+        while True:
+            try:
+                found = await self.upstream.available()
+            except Exception as error:  # a task that ends would leave what it said last for ever
+                _log.warning("cannot look at the model server for /metrics: %s", error)
+                found = {name: [] for name in self.settings.models}
+            for model, versions in found.items():
+                self.metrics.available.labels(model).set(len(versions))
+                self.metrics.version.labels(model).set(max(versions, default=0))
+            await asyncio.sleep(self.settings.upstream_poll_seconds)
 
     def _delete(self, before: datetime) -> dict[str, int]:
         store, keep = self.database.store(), self.settings.keep_feedback

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from serving.gateway.store_metrics import StoreMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -12,11 +21,18 @@ _MODEL = ("model", "version", "arm")
 
 
 class GatewayMetrics:
-    """Counts per model, version and arm; labels hold known names only, never a caller's words."""
+    """Counts per model, version and arm; labels hold known names only, never a caller's words.
 
-    def __init__(self) -> None:
+    Args:
+        store: what the store tells, shown on the same page.
+    """
+
+    def __init__(self, store: StoreMetrics | None = None) -> None:
         self._registry = CollectorRegistry()
         self._known: dict[tuple[Any, ...], Any] = {}
+        ProcessCollector(registry=self._registry)
+        if store is not None:
+            self._registry.register(store)
         self._latency = Histogram(
             "loomline_gateway_request_seconds",
             "Time from a request to the end of its answer.",
@@ -49,6 +65,11 @@ class GatewayMetrics:
         self.in_flight = Gauge(
             "loomline_gateway_in_flight", "Calls of models under way.", registry=self._registry
         )
+        self.in_flight_limit = Gauge(
+            "loomline_gateway_in_flight_limit",
+            "Calls of models that may be under way.",
+            registry=self._registry,
+        )
         self.feedback = Counter(
             "loomline_gateway_feedback",
             "Feedback that was stored, and that could not be.",
@@ -58,6 +79,11 @@ class GatewayMetrics:
         self.queue = Gauge(
             "loomline_gateway_recorder_queue",
             "Records that wait for the database.",
+            registry=self._registry,
+        )
+        self.queue_limit = Gauge(
+            "loomline_gateway_recorder_queue_limit",
+            "Records that may wait for the database.",
             registry=self._registry,
         )
         self.dropped = Counter(
@@ -77,6 +103,18 @@ class GatewayMetrics:
         self.share = Gauge(
             "loomline_gateway_rollout_share",
             "Share of requests that go to the canary.",
+            ("model",),
+            registry=self._registry,
+        )
+        self.available = Gauge(
+            "loomline_gateway_model_available_versions",
+            "Versions of a model that the model server says are available; 0 if it is away.",
+            ("model",),
+            registry=self._registry,
+        )
+        self.version = Gauge(
+            "loomline_gateway_model_version",
+            "Number of the newest available version; 0 without one.",
             ("model",),
             registry=self._registry,
         )

@@ -98,6 +98,12 @@ class Settings(BaseModel):
         "unless the rollout found that keys are too few to be spread",
     )
     rollout_poll_seconds: Seconds = Field(1.0, description="between looks at the rollouts")
+    upstream_poll_seconds: Seconds = Field(
+        5.0, description="between looks at the model server's versions, for /metrics"
+    )
+    store_metrics_seconds: Seconds = Field(
+        15.0, description="between looks at runs, approvals and monitorings, for /metrics"
+    )
 
     queue_records: int = Field(10_000, ge=1, description="records that wait for the database")
     queue_bytes: int = Field(64 << 20, ge=1, description="their size in bytes")

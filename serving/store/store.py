@@ -14,6 +14,7 @@ from serving.store.feedback import FeedbackTable
 from serving.store.keys import Keys, Usage
 from serving.store.migrating import upgrade
 from serving.store.monitoring import Monitorings
+from serving.store.overview import Overview
 from serving.store.redaction import Redaction
 from serving.store.registry import Registry
 from serving.store.requests import Requests
@@ -36,6 +37,7 @@ class Store:
         self.approvals = Approvals(engine)
         self.audit = AuditLog(engine)
         self.registry = Registry(engine)
+        self.overview = Overview(engine)
         self.monitoring = Monitorings(engine)
 
     def ping(self) -> None:

@@ -1,0 +1,87 @@
+"""Reads the store now and then, in the background, for the metrics of runs and models."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from serving.gateway.database import Database
+from serving.gateway.store_metrics import AuditReading, Reading, StoreMetrics
+from serving.store import TamperedError
+from serving.store.audit import checked
+
+_log = logging.getLogger(__name__)
+MOST_MODELS = 50
+# A log is read from its beginning each time; it grows by a few entries a run.
+_AUDIT_SECONDS = 600.0
+
+
+class StoreWatch:
+    """A thread that asks the store what there is to tell.
+
+    Args:
+        database: of the gateway.
+        metrics: what it tells.
+        models: of the gateway, told of whatever the registry holds.
+        seconds: between two readings.
+    """
+
+    def __init__(
+        self, database: Database, metrics: StoreMetrics, models: Sequence[str], seconds: float
+    ) -> None:
+        self._database, self._metrics = database, metrics
+        self._models, self._seconds = models, seconds
+        self._audit_due = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store metrics", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, unless it hangs in the database."""
+        self._stop.set()
+        self._thread.join(1)
+
+    def _run(self) -> None:
+        while True:
+            self.look()
+            if self._stop.wait(self._seconds):
+                return
+
+    def look(self) -> None:
+        """Looks once."""
+        metrics = self._metrics
+        try:
+            metrics.reading = self._read()
+            if time.monotonic() >= self._audit_due:
+                metrics.audit = self._check_audit()
+                self._audit_due = time.monotonic() + _AUDIT_SECONDS
+        except Exception as error:  # the thread must go on, whatever the database does
+            if not metrics.failing:
+                _log.warning("cannot read the store for /metrics, keeping the last: %s", error)
+            metrics.failing = True
+        else:
+            metrics.failing = False
+
+    def _read(self) -> Reading:
+        started = time.perf_counter()
+        overview = self._database.store().overview
+        models, left_out = overview.read(datetime.now(UTC), always=self._models, most=MOST_MODELS)
+        return Reading(tuple(models), left_out, time.time(), time.perf_counter() - started)
+
+    def _check_audit(self) -> AuditReading:
+        entries = 0
+        try:
+            for _ in checked(self._database.store().audit.entries()):
+                entries += 1
+                if self._stop.is_set():
+                    break
+        except TamperedError as error:
+            _log.error("the audit log does not hold: %s", error)
+            return AuditReading(False, entries, time.time())
+        return AuditReading(True, entries, time.time())
