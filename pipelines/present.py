@@ -141,15 +141,20 @@ def _show(
 
 def present_stack(model: str, addresses: Addresses) -> None:
     """Says where what `loomline serve` started is found."""
+    from serving.server.monitoring_config import DEFAULT_PATH
+
     face = Face()
     face.headline(f"serving {model}; Ctrl-C stops")
     rows = [("gRPC", addresses.grpc)]
     if addresses.rest:
-        rows.append(("REST", f"http://{addresses.rest}/v1/models/{model}"))
+        rows += [
+            ("REST", f"http://{addresses.rest}/v1/models/{model}"),
+            ("server metrics", f"http://{addresses.rest}{DEFAULT_PATH}"),
+        ]
     if addresses.gateway is not None:
         rows += [
             ("API", f"{addresses.gateway}/docs"),
-            ("metrics", f"{addresses.gateway}/metrics"),
+            ("gateway metrics", f"{addresses.gateway}/metrics"),
         ]
     face.figures(rows)
     if addresses.gateway is not None:

@@ -73,7 +73,7 @@ def serving(
                 model_name,
                 logs / "server.log",
                 port=ports.grpc,
-                flags=[f"--rest_api_port={ports.rest}"] if ports.rest else [],
+                flags=_rest(ports.rest, logs) if ports.rest else [],
             )
         )
         server.when_ended(lambda: stop.ended(server))
@@ -90,6 +90,14 @@ def serving(
             parts.enter_context(settling(base_path.parent, store))
         _wait_for_model(grpc, model_name, stop)
         yield Addresses(grpc, rest, gateway), stop
+
+
+def _rest(port: int, logs: Path) -> list[str]:
+    """Flags for REST, and for metrics where TensorFlow Serving has them: on the same port."""
+    file = logs / "monitoring.config"
+    logs.mkdir(parents=True, exist_ok=True)
+    file.write_text("prometheus_config { enable: true }\n", "utf-8")
+    return [f"--rest_api_port={port}", f"--monitoring_config_file={file}"]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Metadata and status are not among the requests that TensorFlow Serving counts.
 _COUNTED = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
@@ -75,6 +77,9 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # TensorFlow Serving tells nothing of its memory: on a cluster the kubelet does.
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
         self._known: set[str] = set()
         self._thread = threading.local()
         # Scale 10, factor 1.8, 33 limits: 10 microseconds to about 20 minutes.
@@ -207,7 +212,7 @@ class ServerMetrics:
         )
         with self._lock:
             lines = [line for family in families if family.cells for line in family.lines()]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, generate_latest(self._process).decode()])
 
 
 def _heading(name: str, text: str, kind: str) -> Iterator[str]:

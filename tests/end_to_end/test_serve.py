@@ -71,6 +71,10 @@ def test_the_model_answers_over_http_grpc_and_rest(stack: Stack) -> None:
     status = httpx.get(stack.find(r"REST +(http\S+)"), timeout=60).json()
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
     assert "<title>" in httpx.get(gateway, timeout=60).text
+    counted = httpx.get(stack.find(r"server metrics +(http\S+)"), timeout=60).text
+    assert ':tensorflow:serving:request_count{model_name="text",status="OK"}' in counted
+    counted = httpx.get(stack.find(r"gateway metrics +(http\S+)"), timeout=60).text
+    assert 'loomline_gateway_calls_total{arm="",call="generate",code="OK"' in counted
 
 
 def test_a_streamed_text_is_the_whole_text(stack: Stack) -> None:

@@ -150,3 +150,9 @@ def test_a_request_costs_microseconds(metrics):
     for _ in range(10_000):
         metrics.request("Predict", "text", "generate", "OK", 0.001)
     assert (time.thread_time() - started) / 10_000 < 50e-6
+
+
+def test_the_memory_of_the_process_is_told_though_tensorflow_serving_tells_none():
+    found = samples(ServerMetrics())
+    assert found["process_resident_memory_bytes"][()] > 1e6
+    assert 0 < found["process_start_time_seconds"][()] < time.time()
