@@ -15,6 +15,7 @@ from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject, settle
 from pipelines.cli_serving import generate, serve
 from pipelines.registering import add, register
+from serving.gateway.metrics_command import metrics
 from serving.review.commands import reviewers
 from serving.rollout.commands import rollout
 from serving.sampling.commands import sample
@@ -183,6 +184,7 @@ runs.add_command(add)
 main.add_command(runs)
 main.add_command(models)
 main.add_command(lineage)
+main.add_command(metrics)
 main.add_command(policy)
 main.add_command(pending)
 main.add_command(approve)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from serving.gateway.database import Database
 from serving.gateway.store_metrics import AuditReading, Reading, StoreMetrics
-from serving.store import TamperedError
+from serving.store import Store, TamperedError
 from serving.store.audit import checked
 
 _log = logging.getLogger(__name__)
@@ -57,9 +57,10 @@ class StoreWatch:
         """Looks once."""
         metrics = self._metrics
         try:
-            metrics.reading = self._read()
+            store = self._database.store()
+            metrics.reading = read(store, self._models)
             if time.monotonic() >= self._audit_due:
-                metrics.audit = self._check_audit()
+                metrics.audit = check_audit(store)
                 self._audit_due = time.monotonic() + _AUDIT_SECONDS
         except Exception as error:  # the thread must go on, whatever the database does
             if not metrics.failing:
@@ -68,20 +69,33 @@ class StoreWatch:
         else:
             metrics.failing = False
 
-    def _read(self) -> Reading:
-        started = time.perf_counter()
-        overview = self._database.store().overview
-        models, left_out = overview.read(datetime.now(UTC), always=self._models, most=MOST_MODELS)
-        return Reading(tuple(models), left_out, time.time(), time.perf_counter() - started)
 
-    def _check_audit(self) -> AuditReading:
-        entries = 0
-        try:
-            for _ in checked(self._database.store().audit.entries()):
-                entries += 1
-                if self._stop.is_set():
-                    break
-        except TamperedError as error:
-            _log.error("the audit log does not hold: %s", error)
-            return AuditReading(False, entries, time.time())
-        return AuditReading(True, entries, time.time())
+def read(store: Store, models: Sequence[str] = ()) -> Reading:
+    """Reads what there is to tell.
+
+    Args:
+        store: an open one.
+        models: that are told of whatever the registry holds.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    started = time.perf_counter()
+    found, left_out = store.overview.read(datetime.now(UTC), always=models, most=MOST_MODELS)
+    return Reading(tuple(found), left_out, time.time(), time.perf_counter() - started)
+
+
+def check_audit(store: Store) -> AuditReading:
+    """Checks the audit log from its beginning.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    entries = 0
+    try:
+        for _ in checked(store.audit.entries()):
+            entries += 1
+    except TamperedError as error:
+        _log.error("the audit log does not hold: %s", error)
+        return AuditReading(False, entries, time.time())
+    return AuditReading(True, entries, time.time())
