@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from importlib import metadata
@@ -279,7 +280,9 @@ def _add_machines(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/metrics")
     async def metrics_text() -> Response:
         """Prometheus metrics."""
-        return Response(gateway.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+        # Many models make a long page, which no stream is to wait for.
+        page = await asyncio.to_thread(gateway.metrics.text)
+        return Response(page, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:
