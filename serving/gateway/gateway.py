@@ -90,8 +90,8 @@ class Gateway:
             self.database, self.store_metrics, settings.models, settings.store_metrics_seconds
         )
         self.recorder.start()
-        poller.start()
-        watch.start()
+        poller.thread.start()
+        watch.thread.start()
         looking = asyncio.create_task(self._watch_upstream())
         purge = asyncio.create_task(self._purge()) if settings.retention_days else None
         try:
@@ -104,8 +104,8 @@ class Gateway:
             await self.calls.all_ended(_LAST_CALLS_SECONDS)
             left = await asyncio.to_thread(self.recorder.stop, _LAST_FLUSH_SECONDS)
             _log.info("stopped; %d records could not be written", left)
-            await asyncio.to_thread(poller.stop)
-            await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(poller.thread.stop)
+            await asyncio.to_thread(watch.thread.stop)
             await self._upstream.close()
             await asyncio.to_thread(self.tracing.close)
             self.database.close()

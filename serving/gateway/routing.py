@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import threading
 from collections.abc import Sequence
 
 from serving.gateway.database import Database
 from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.periodic import Periodic
 from serving.store import Rollout
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def _place(rollout: object, caller: str) -> float:
 
 
 class RolloutPoller:
-    """A thread that asks the store for the active rollouts.
+    """Asks the store for the active rollouts, in a thread.
 
     While the database is down the last known ones stay in force.
     """
@@ -102,25 +102,8 @@ class RolloutPoller:
         seconds: float,
     ) -> None:
         self._router, self._database, self._metrics = router, database, metrics
-        self._models, self._seconds = models, seconds
-        self._stop = threading.Event()
-        self._failing = False
-        self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread, unless it hangs in the database."""
-        self._stop.set()
-        self._thread.join(1)
-
-    def _run(self) -> None:
-        while True:
-            self.poll()
-            if self._stop.wait(self._seconds):
-                return
+        self._models, self._failing = models, False
+        self.thread = Periodic("rollouts", self.poll, seconds)
 
     def poll(self) -> None:
         """Looks once."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from serving.gateway.database import Database
+from serving.gateway.periodic import Periodic
 from serving.gateway.store_metrics import AuditReading, Reading, StoreMetrics
 from serving.store import Store, TamperedError
 from serving.store.audit import checked
@@ -20,7 +20,7 @@ _AUDIT_SECONDS = 600.0
 
 
 class StoreWatch:
-    """A thread that asks the store what there is to tell.
+    """Asks the store what there is to tell, in a thread.
 
     Args:
         database: of the gateway.
@@ -32,26 +32,9 @@ class StoreWatch:
     def __init__(
         self, database: Database, metrics: StoreMetrics, models: Sequence[str], seconds: float
     ) -> None:
-        self._database, self._metrics = database, metrics
-        self._models, self._seconds = models, seconds
+        self._database, self._metrics, self._models = database, metrics, models
         self._audit_due = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store metrics", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread, unless it hangs in the database."""
-        self._stop.set()
-        self._thread.join(1)
-
-    def _run(self) -> None:
-        while True:
-            self.look()
-            if self._stop.wait(self._seconds):
-                return
+        self.thread = Periodic("store metrics", self.look, seconds)
 
     def look(self) -> None:
         """Looks once."""

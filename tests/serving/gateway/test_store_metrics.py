@@ -193,7 +193,7 @@ def test_a_store_that_hangs_does_not_count_as_up_and_keeps_no_scrape_waiting(par
             return parts.opened
 
     watch = StoreWatch(Hanging(), parts.store, ["text"], 0.05)  # type: ignore[arg-type]
-    watch.start()
+    watch.thread.start()
     try:
         time.sleep(0.4)
         started = time.perf_counter()
@@ -202,7 +202,7 @@ def test_a_store_that_hangs_does_not_count_as_up_and_keeps_no_scrape_waiting(par
         assert page["loomline_store_up"] == 0
     finally:
         release.set()
-        watch.stop()
+        watch.thread.stop()
 
 
 def test_an_audit_log_that_was_changed_is_told(parts: Parts) -> None:
