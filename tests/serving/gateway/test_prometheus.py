@@ -97,7 +97,7 @@ def started(program: str, ready: str, folder: Path, *flags: str) -> Iterator[Non
         pytest.skip(f"{program} is missing: make test-tools")
     log = folder / f"{program}.log"
     with log.open("w") as stream:
-        process = subprocess.Popen([path, *flags], stderr=stream, stdout=stream, cwd=folder)
+        process = subprocess.Popen([path, *flags], stderr=stream, stdout=stream)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -154,8 +154,12 @@ def configure(folder: Path, server: str, gateway: str, alertmanager: str, slack:
     # Nobody waits a minute here; the unit tests of the rules do.
     (folder / "rules.yaml").write_text(re.sub(r"for: \d+m", "for: 1s", rules), "utf-8")
     routes = (FOLDER / "alertmanager" / "alertmanager.yaml").read_text("utf-8")
-    assert "group_wait: 30s" in routes
-    routes = routes.replace("group_wait: 30s", "group_wait: 1s")
+    for ours, theirs in (
+        ("group_wait: 30s", "group_wait: 1s"),
+        ("/etc/alertmanager/slack-url", str(folder / "slack-url")),
+    ):
+        assert ours in routes
+        routes = routes.replace(ours, theirs)
     (folder / "alertmanager.yaml").write_text(routes, "utf-8")
     (folder / "slack-url").write_text(slack, "utf-8")
 
@@ -254,8 +258,8 @@ def watched(
                 "prometheus-alertmanager",
                 f"http://{alertmanager}/-/ready",
                 folder,
-                "--config.file=alertmanager.yaml",
-                "--storage.path=alertmanager",
+                f"--config.file={folder / 'alertmanager.yaml'}",
+                f"--storage.path={folder / 'alertmanager'}",
                 f"--web.listen-address={alertmanager}",
                 "--cluster.listen-address=",
             )
@@ -265,8 +269,8 @@ def watched(
                 "prometheus",
                 f"http://{prometheus}/-/ready",
                 folder,
-                "--config.file=prometheus.yaml",
-                "--storage.tsdb.path=data",
+                f"--config.file={folder / 'prometheus.yaml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address={prometheus}",
             )
         )
