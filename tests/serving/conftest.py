@@ -16,6 +16,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ import pytest
 from serving.review import reviewers
 from serving.review.candidates import Candidate, read_candidate
 from serving.review.signing import make_key, public_bytes
-from serving.store import Store, open_store
+from serving.store import Run, Store, open_store
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -338,6 +339,28 @@ def store(url: str) -> Iterator[Store]:
     opened = open_store(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def a_run() -> Callable[..., Run]:
+    """Makes a run of the registry: pushed just now, a minute long, unless told otherwise."""
+
+    def a_run(name: str, **changed: Any) -> Run:
+        texts = [field.name for field in dataclasses.fields(Run) if field.type == "str"]
+        values: dict[str, Any] = {
+            **dict.fromkeys(texts, ""),
+            "model": "text",
+            "run": name,
+            "finished": datetime.now(UTC).replace(microsecond=0),
+            "outcome": "pushed",
+            "seconds": 61.5,
+            "config": {},
+            "figures": {},
+            "champion_version": None,
+        }
+        return Run(**{**values, **changed})
+
+    return a_run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,26 +19,11 @@ from serving.store import Run, open_store
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(tmp_path: Path, a_run: Callable[..., Run]) -> str:
     """Of a store with one failed run."""
     url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    texts = ("reason", "source", "source_digest", "code_digest", "code_revision", "config_digest")
-    values: dict[str, Any] = dict.fromkeys(texts, "")
     store = open_store(url)
-    store.registry.record(
-        Run(
-            model="text",
-            run="a",
-            finished=datetime.now(UTC),
-            outcome="failed",
-            seconds=3.5,
-            config={},
-            figures={},
-            champion_version=None,
-            records="",
-            **values,
-        )
-    )
+    store.registry.record(a_run("a", outcome="failed", seconds=3.5))
     store.close()
     return url
 

@@ -164,20 +164,15 @@ def configure(folder: Path, server: str, gateway: str, alertmanager: str, slack:
     (folder / "slack-url").write_text(slack, "utf-8")
 
 
-def fill(url: str) -> None:
+def fill(url: str, a_run: Callable[..., Run]) -> None:
     """A registry with something of everything."""
-    texts = ("reason", "source", "source_digest", "code_digest", "code_revision", "config_digest")
-    values: dict[str, Any] = dict.fromkeys(texts, "")
-    values |= {"config": {}, "champion_version": None, "records": "", "seconds": 60.0}
-    figures: dict[str, float | None] = {
-        "evaluation.bits_per_byte": 1.7,
-        "drift.data.drift_share": 0.5,
-    }
+    figures = {"evaluation.bits_per_byte": 1.7, "drift.data.drift_share": 0.5}
+    waits = NOW - 2 * DAY
     store = open_store(url)
-    made = Run("text", "a", NOW - DAY, "pushed", figures=figures, **values)
+    made = a_run("a", finished=NOW - DAY, figures=figures)
     store.registry.record(made, Version("text", 3, "a", "", ""))
-    store.registry.record(Run("text", "b", NOW - 2 * DAY, "pending", figures=figures, **values))
-    store.registry.record(Run("other", "c", NOW, "failed", figures={}, **values))
+    store.registry.record(a_run("b", finished=waits, outcome="pending"))
+    store.registry.record(a_run("c", model="other", outcome="failed"))
     store.monitoring.add(
         "text",
         window=(NOW - DAY, NOW),
@@ -218,6 +213,7 @@ def watched(
     publish: Callable[[Path, Path, int], Path],
     start_server: Callable[..., Any],
     start_gateway: Callable[..., Any],
+    a_run: Callable[..., Run],
 ) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "monitoring.config").write_text("prometheus_config { enable: true }")
@@ -238,7 +234,7 @@ def watched(
         reload(server.address, [dataclasses.replace(both, labels=labels)])
     rest = server.process.stdout.readline().removeprefix("Serving REST on ").strip()
     store = f"sqlite:///{folder / 'store.sqlite'}"
-    fill(store)
+    fill(store, a_run)
     gateway = start_gateway(
         server.address,
         "--models=text,other",

@@ -25,23 +25,6 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 
 
-def a_run(name: str, **changed: Any) -> Run:
-    texts = ("reason", "source", "source_digest", "code_digest", "code_revision", "config_digest")
-    values: dict[str, Any] = {
-        "model": "text",
-        "run": name,
-        "finished": NOW,
-        "outcome": "pushed",
-        "seconds": 61.5,
-        "config": {},
-        "figures": {},
-        "champion_version": None,
-        "records": "",
-        **dict.fromkeys(texts, ""),
-    }
-    return Run(**{**values, **changed})
-
-
 @dataclasses.dataclass
 class Parts:
     """A watch that is not running, and the page that it fills."""
@@ -72,7 +55,9 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     database.close()
 
 
-def test_the_newest_run_is_told_with_its_outcome_its_figures_and_its_drift(parts: Parts) -> None:
+def test_the_newest_run_is_told_with_its_outcome_its_figures_and_its_drift(
+    parts: Parts, a_run: Callable[..., Run]
+) -> None:
     figures = {
         "evaluation.bits_per_byte": 1.9,
         "evaluation.yardsticks.xz": 1.7,
@@ -83,7 +68,7 @@ def test_the_newest_run_is_told_with_its_outcome_its_figures_and_its_drift(parts
     champion = {"evaluation.bits_per_byte": 1.8}
     first = a_run("a", finished=NOW - HOUR, figures=champion)
     parts.opened.registry.record(first, Version("text", 4, "a", "", ""))
-    parts.opened.registry.record(a_run("b", outcome="rejected", figures=figures))
+    parts.opened.registry.record(a_run("b", finished=NOW, outcome="rejected", figures=figures))
     page = parts.page()
     outcomes = {
         name: page[f'loomline_run_outcome{{model="text",outcome="{name}"}}']
@@ -103,7 +88,7 @@ def test_the_newest_run_is_told_with_its_outcome_its_figures_and_its_drift(parts
     }
 
 
-def test_what_waits_is_told_with_its_age(parts: Parts) -> None:
+def test_what_waits_is_told_with_its_age(parts: Parts, a_run: Callable[..., Run]) -> None:
     since = 'loomline_approvals_oldest_pending_timestamp_seconds{model="text"}'
     page = parts.page()
     assert page['loomline_approvals_pending{model="text"}'] == 0
@@ -151,7 +136,9 @@ def _states(page: dict[str, float]) -> list[str]:
     return [name.split('state="')[1].split('"')[0] for name, value in told.items() if value]
 
 
-def test_the_number_of_models_is_bounded_and_what_is_left_out_is_counted(parts: Parts) -> None:
+def test_the_number_of_models_is_bounded_and_what_is_left_out_is_counted(
+    parts: Parts, a_run: Callable[..., Run]
+) -> None:
     for index in range(MOST_MODELS + 20):
         parts.opened.registry.record(a_run("a", model=f"m{index}"))
     page = parts.page()
@@ -161,7 +148,7 @@ def test_the_number_of_models_is_bounded_and_what_is_left_out_is_counted(parts: 
 
 
 def test_a_store_that_goes_away_and_comes_back_says_so_and_keeps_the_last_values(
-    parts: Parts,
+    parts: Parts, a_run: Callable[..., Run]
 ) -> None:
     assert parts.shown()["loomline_store_up"] == 0
     assert "loomline_store_refreshed_timestamp_seconds" not in parts.shown()
@@ -224,7 +211,10 @@ def test_an_audit_log_that_was_changed_is_told(parts: Parts) -> None:
 
 
 def test_a_running_gateway_tells_of_its_store_its_limits_and_the_served_version(
-    server: Any, start_gateway: Callable[..., Any], until: Callable[..., None]
+    server: Any,
+    start_gateway: Callable[..., Any],
+    until: Callable[..., None],
+    a_run: Callable[..., Run],
 ) -> None:
     flags = ("--store-metrics-seconds=0.1", "--upstream-poll-seconds=0.1", "--models=text,other")
     gateway = start_gateway(server.address, *flags, "--max-in-flight=7", "--queue-records=99")
@@ -242,7 +232,7 @@ def test_a_running_gateway_tells_of_its_store_its_limits_and_the_served_version(
 
 
 def test_promtool_finds_nothing_to_say_against_the_names_of_the_metrics(
-    gateway: Any, until: Callable[..., None]
+    gateway: Any, until: Callable[..., None], a_run: Callable[..., Run]
 ) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:

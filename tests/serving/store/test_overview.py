@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -11,27 +11,6 @@ from serving.store import Approval, RetrainingLimits, Run, Store, StoreError, Ve
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-def a_run(name: str, **changed: Any) -> Run:
-    values: dict[str, Any] = {
-        "model": "text",
-        "run": name,
-        "finished": NOON,
-        "outcome": "pushed",
-        "reason": "",
-        "seconds": 61.5,
-        "source": "sotu:",
-        "source_digest": "",
-        "code_digest": "",
-        "code_revision": "",
-        "config_digest": "",
-        "config": {},
-        "figures": {},
-        "champion_version": None,
-        "records": "",
-    }
-    return Run(**{**values, **changed})
 
 
 def judge(store: Store, run: str, verdict: str, expires: datetime = NOON + 7 * DAY) -> None:
@@ -52,11 +31,11 @@ def test_of_a_store_without_anything_there_is_nothing_to_tell(store: Store) -> N
     assert (one.runs, one.monitoring, one.last_retraining) == ({}, None, None)
 
 
-def test_the_newest_run_is_the_one_that_ended_last(store: Store) -> None:
+def test_the_newest_run_is_the_one_that_ended_last(store: Store, a_run: Callable[..., Run]) -> None:
     good = {"evaluation.bits_per_byte": 1.9}
-    store.registry.record(a_run("b", figures=good), Version("text", 1, "b", "", ""))
+    store.registry.record(a_run("b", finished=NOON, figures=good), Version("text", 1, "b", "", ""))
     store.registry.record(a_run("a", finished=NOON + DAY, outcome="failed", seconds=None))
-    store.registry.record(a_run("z", model="image", outcome="rejected"))
+    store.registry.record(a_run("z", finished=NOON, model="image", outcome="rejected"))
     (image, text), left_out = store.overview.read(NOON)
     assert left_out == 0
     assert image.model == "image"
@@ -70,13 +49,17 @@ def test_the_newest_run_is_the_one_that_ended_last(store: Store) -> None:
     assert image.succeeded == NOON
 
 
-def test_the_version_of_a_run_that_is_not_in_the_registry_has_no_figures(store: Store) -> None:
+def test_the_version_of_a_run_that_is_not_in_the_registry_has_no_figures(
+    store: Store, a_run: Callable[..., Run]
+) -> None:
     store.registry.record(a_run("a"), Version("text", 7, "gone", "", ""))
     (text,), _ = store.overview.read(NOON)
     assert (text.version, text.version_figures) == (7, {})
 
 
-def test_what_waits_is_a_pending_run_without_a_standing_verdict(store: Store) -> None:
+def test_what_waits_is_a_pending_run_without_a_standing_verdict(
+    store: Store, a_run: Callable[..., Run]
+) -> None:
     for index, name in enumerate(("rejected", "approved", "expired", "waits", "waits-too")):
         store.registry.record(a_run(name, finished=NOON + index * DAY, outcome="pending"))
     judge(store, "rejected", "rejected", expires=NOON)
@@ -111,7 +94,7 @@ def test_monitorings_and_retrainings_are_told_of_by_the_order_of_writing(store: 
     assert text.last_retraining.refusal.startswith("budget: 1 of 1 runs")
 
 
-def test_only_so_many_models_are_told_of(store: Store) -> None:
+def test_only_so_many_models_are_told_of(store: Store, a_run: Callable[..., Run]) -> None:
     for index in range(5):
         store.registry.record(a_run("a", model=f"m{index}", finished=NOON + index * DAY))
     found, left_out = store.overview.read(NOON, always=["served"], most=3)
