@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 _DAY_SECONDS = 86_400.0
 _PURGE_RETRY_SECONDS = 600.0
 _LAST_CALLS_SECONDS = 2.0
-# A reading of the store takes its time, too; one that is older than this has not come to an end.
-_FRESH_READINGS = 3
+# A database that works answers within this time; one that does not hangs.
+_READING_SECONDS = 30.0
 _LAST_FLUSH_SECONDS = 5.0
 
 
@@ -46,7 +46,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, database: Database | None = None) -> None:
         self.settings = settings
-        self.store_metrics = StoreMetrics(_FRESH_READINGS * settings.store_metrics_seconds)
+        self.store_metrics = StoreMetrics(settings.store_metrics_seconds + _READING_SECONDS)
         self.metrics = GatewayMetrics(self.store_metrics)
         self.metrics.in_flight_limit.set(settings.max_in_flight)
         self.metrics.queue_limit.set(settings.queue_records)

@@ -54,12 +54,14 @@ class Reading:
         models: that are told of.
         left_out: how many others there are.
         read: when; seconds since 1970.
+        uptime: when, on the clock of `time.monotonic`, which nobody sets.
         seconds: that it took.
     """
 
     models: tuple[ModelOverview, ...]
     left_out: int
     read: float
+    uptime: float
     seconds: float
 
 
@@ -97,7 +99,7 @@ class StoreMetrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges, for a scrape."""
         reading = self.reading
-        old = reading is None or time.time() - reading.read > self._fresh
+        old = reading is None or time.monotonic() - reading.uptime > self._fresh
         yield _one(
             "loomline_store_up",
             "1 if the database answered when it was last asked, which is not long ago.",
@@ -141,7 +143,7 @@ def _runs(models: Collection[ModelOverview]) -> Iterator[GaugeMetricFamily]:
     figure = _family("run_figure", "A figure of the newest run, in its own unit.", "figure")
     drift = _family(
         "run_drift_ratio",
-        "Share of the measures that drifted, in the newest run that looked.",
+        "Share of the measures that drifted, in the newest run.",
         "comparison",
     )
     version = _family("version_published", "Number of the newest published version.")

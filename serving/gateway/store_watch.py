@@ -65,7 +65,8 @@ def read(store: Store, models: Sequence[str] = ()) -> Reading:
     """
     started = time.perf_counter()
     found, left_out = store.overview.read(datetime.now(UTC), always=models, most=MOST_MODELS)
-    return Reading(tuple(found), left_out, time.time(), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Reading(tuple(found), left_out, time.time(), time.monotonic(), seconds)
 
 
 def check_audit(store: Store) -> AuditReading:
