@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -26,6 +28,26 @@ def distinct(texts: Iterable[Sequence[str]], order: int) -> float:
     """
     found = [gram for text in texts for gram in ngrams(text, order)]
     return len(set(found)) / len(found) if found else float("nan")
+
+
+def distinct_deviation(texts: Sequence[Sequence[str]], order: int) -> float:
+    """Standard error of `distinct` by leaving out one text after another; NaN of fewer than two.
+
+    Drawing texts twice, as a bootstrap does, would itself make n-grams less distinct. The jackknife
+    errs on the wide side (Efron and Stein, 1981).
+    """
+    found = [ngrams(text, order) for text in texts]
+    found = [grams for grams in found if grams]
+    count, total = len(found), sum(map(len, found))
+    if count < 2:
+        return float("nan")
+    holders = Counter(gram for grams in found for gram in set(grams))
+    without = [
+        (len(holders) - sum(holders[gram] == 1 for gram in set(grams))) / (total - len(grams))
+        for grams in found
+    ]
+    middle = sum(without) / count
+    return math.sqrt((count - 1) / count * sum((one - middle) ** 2 for one in without))
 
 
 def repetition(text: Sequence[str]) -> float | None:

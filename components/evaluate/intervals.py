@@ -83,11 +83,11 @@ def expanded_tail(clusters: int) -> float:
     """The share to cut from either end of the resampled values for a 95% interval."""
     if clusters < 2:
         return 0.0
-    reach = _student(clusters - 1) * math.sqrt(clusters / (clusters - 1))
+    reach = student(clusters - 1) * math.sqrt(clusters / (clusters - 1))
     return _NORMAL.cdf(-reach)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 97.5% point of Student's t: exact for 1 and 2, else Cornish and Fisher's series."""
     if freedom == 1:
         return 12.7062047

@@ -25,6 +25,7 @@ NGRAMS = {
     "byte_5gram": "Byte 5-gram, Kneser-Ney",
 }
 _BITS = "bits/byte"
+_NORMAL = 1.959964
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,11 +172,15 @@ def _text_figures(
 ) -> dict[str, Figure]:
     figures = {}
     for order in (1, 2, 3):
-        share = diversity.distinct(diversity.cut_to(texts, total), order)
+        cut = diversity.cut_to(texts, total)
+        share = diversity.distinct(cut, order)
         if math.isfinite(share):
+            reach = _NORMAL * diversity.distinct_deviation(cut, order)
+            known = math.isfinite(reach)
             figures[f"distinct_{order}"] = Figure(
-                share, samples=len(texts), unit="share", better="higher",
-                label=f"Distinct {order}-grams of words",
+                share, max(share - reach, 0.0) if known else None,
+                min(share + reach, 1.0) if known else None, len(texts), "share", "higher",
+                f"Distinct {order}-grams of words",
             )  # fmt: skip
     repeated = [found for text in texts if (found := diversity.repetition(text)) is not None]
     if repeated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Champion:
         figures: its figures on this run's texts, named as the new model's are.
         problem: why it cannot be compared; empty where it can.
         scores: its scores and the new model's, where both are of the same texts.
+        differences: new model minus champion, as an earlier decision wrote them down.
     """
 
     name: str
@@ -30,14 +31,42 @@ class Champion:
     figures: Mapping[str, Figure]
     problem: str = ""
     scores: tuple[Path, Path] | None = None
+    differences: Mapping[str, Figure] = dataclasses.field(default_factory=dict)
 
     def difference(self, metric: str) -> Figure | None:
         """New model minus champion over the same texts, or None where only totals are known."""
+        if metric in self.differences:
+            return self.differences[metric]
         if metric != PAIRED_METRIC or self.scores is None:
             return None
         from components.gate.paired import difference  # Imports numpy and pyarrow.
 
         return difference(*self.scores)
+
+    def to_json(self, metrics: Iterable[str]) -> dict[str, Any]:
+        """What `decision.json` holds, so that the decision can be judged anew.
+
+        Args:
+            metrics: of the rules that were judged; differences are told of these.
+        """
+        found = {metric: self.difference(metric) for metric in dict.fromkeys(metrics)}
+        return {
+            "figures": {name: dataclasses.asdict(one) for name, one in self.figures.items()},
+            "problem": self.problem,
+            "differences": {
+                name: dataclasses.asdict(one) for name, one in found.items() if one is not None
+            },
+        }
+
+    @classmethod
+    def from_json(cls, version: int, content: Mapping[str, Any]) -> Champion:
+        """Reads what `to_json` gave."""
+        figures, differences = (
+            {name: Figure(**one) for name, one in content[key].items()}
+            for key in ("figures", "differences")
+        )
+        name = f"version {version}"
+        return cls(name, version, figures, content["problem"], differences=differences)
 
 
 def read_champion(path: Path, evaluation: Evaluation) -> Champion:

@@ -21,6 +21,7 @@ from components.artifacts import (
 )
 from components.errors import AlteredModelError
 from components.gate.champion import Champion, read_champion
+from components.gate.lineage import read_lineage
 from components.gate.options import GateOptions
 from components.gate.report import render
 from components.gate.rules import Judgement, judge
@@ -39,7 +40,8 @@ def run(
 
     Args:
         model: artifact of the train step.
-        evaluation: artifact of the evaluate step; its figures are named `evaluation.NAME`.
+        evaluation: artifact of the evaluate step; its figures are named `evaluation.NAME`, and
+            those of the versions before it give the figures `lineage.NAME`.
         drift: artifact of the drift step; its figures are named `drift.COMPARISON.NAME`.
         options: the policy.
         champion: folder of the published version to compare with, or None.
@@ -66,8 +68,9 @@ def run(
     reports: dict[str, Report] = {"evaluation": measured, "drift": Drift(drift)}
     if validation is not None:
         reports["validation"] = ValidationReport(validation)
-    figures = named_figures(reports)
-    judgements = [judge(rule, figures, served) for rule in options.rules]
+    lineage = read_lineage(measured, champion)
+    figures = {**named_figures(reports), **lineage.figures}
+    judgements = [judge(rule, figures, served, lineage.not_yet) for rule in options.rules]
     approved = all(judgement.verdict != "fail" for judgement in judgements)
     content: dict[str, Any] = {
         "approved": approved,
@@ -79,11 +82,13 @@ def run(
         },
         "eval_digest": measured.read().get("eval_digest"),
         "champion_version": served.version if served else None,
+        "champion": served.to_json([rule.metric for rule in options.rules]) if served else None,
+        "lineage": lineage.to_json(),
         "policy_digest": _policy_digest(options),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "rules": [_entry(judgement) for judgement in judgements],
     }
-    Decision(decision).write(content, render(content, judgements, _champion_name(served)))
+    Decision(decision).write(content, render(content, judgements, _champion_name(served), lineage))
     print(f"progress: {content['reason']}", flush=True)
     return approved
 

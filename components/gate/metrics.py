@@ -18,7 +18,14 @@ _EVERYWHERE = (
     "evaluation.latency_ms",
     "evaluation.serving.equal",
     "evaluation.serving.*",
+    "evaluation.guards.*.share",
     "validation.rejected_share",
+    "validation.generated_share",
+    "validation.generated_offered",
+    "validation.untagged_share",
+    "validation.guards.*.share",
+    "lineage.diversity_trend",
+    "lineage.diversity_change",
     "drift.data.drift_share",
     "drift.data.columns_drifted",
     "drift.data.domain_auc",
@@ -53,6 +60,7 @@ _OF_TABLES = (
     "tstr_ratio",
     "closest_record",
     "repeated_rows",
+    "coverage",
 )
 METRICS: Mapping[str, tuple[str, ...]] = {
     TEXT: (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from components.gate.confidence import REPORTED
+from components.gate.contradictions import Limit, contradiction
 from components.gate.metrics import METRICS, closest, known
 
 CHAMPION = "champion"
@@ -43,7 +47,13 @@ class Rule(BaseModel):
         default=REPORTED,
         ge=0.5,
         le=0.9999,
-        description="Of the two-sided interval whose unfavourable end is compared.",
+        description="Of the two-sided interval whose end is compared.",
+    )
+    end: Literal["worst", "value", "best"] = Field(
+        default="worst",
+        description="What is compared: worst, the unfavourable end of the interval, even there the "
+        "claim must hold; value, the estimate alone; best, the other end, so that the rule fails "
+        "only where it is broken beyond doubt.",
     )
     severity: Literal["block", "warn"] = Field(
         default="block", description="block stops the push; warn is only reported."
@@ -56,11 +66,40 @@ class Rule(BaseModel):
         default=None, description="What to do where the figure was not measured, for the reason."
     )
 
+    @field_validator("at_most", "at_least", mode="before")
+    @classmethod
+    def _number_or_name(cls, value: object) -> object:
+        """YAML reads 1e-3 as a text; a bound that is no number is one that nothing can meet."""
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(
+                f"expected a finite number, a figure's name or {CHAMPION!r}. Received: {value}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
         if (self.at_most is None) == (self.at_least is None):
             raise ValueError(f"rule on {self.metric!r} needs exactly one of at_most, at_least")
+        if self.bound == self.metric:
+            raise ValueError(
+                f"expected another bound of {self.metric!r} than itself. Received: {self.metric!r}"
+            )
         return self
+
+    @property
+    def upper(self) -> bool:
+        """Whether the bound is one from above."""
+        return self.at_most is not None
+
+    @property
+    def bound(self) -> float | str:
+        """What the figure is compared with: a number, the name of a figure, or 'champion'."""
+        found = self.at_most if self.at_most is not None else self.at_least
+        assert found is not None
+        return found
 
 
 class GateOptions(BaseModel):
@@ -86,18 +125,23 @@ class GateOptions(BaseModel):
                         f"expected every rule once. Received: rule {place} on {rule.metric!r} "
                         f"repeats rule {earlier}"
                     )
-                if _contradict(rule, other):
-                    raise ValueError(
-                        f"expected rules that a model can pass. Received: rules {earlier} and "
-                        f"{place} on {rule.metric!r}, which no value passes"
-                    )
+        places = contradiction(
+            [limit for place, rule in enumerate(self.rules, 1) for limit in _limits(rule, place)]
+        )
+        if places:
+            metrics = list(dict.fromkeys(repr(self.rules[place - 1].metric) for place in places))
+            raise ValueError(
+                f"expected rules that a model can pass. Received: rules {_listed(places)} on "
+                f"{_listed(metrics)}, which no {'value' if len(metrics) == 1 else 'values'} "
+                f"{'passes' if len(metrics) == 1 else 'pass'}"
+            )
         return self
 
     def unknown(self, modality: str) -> list[str]:
         """What names a figure that the steps of a modality do not measure, a line each."""
         lines = []
         for place, rule in enumerate(self.rules, 1):
-            bound = rule.at_most if rule.at_most is not None else rule.at_least
+            bound = rule.bound
             named = [
                 rule.metric,
                 *([bound] if isinstance(bound, str) and bound != CHAMPION else []),
@@ -116,11 +160,20 @@ class GateOptions(BaseModel):
         return lines
 
 
-def _contradict(one: Rule, other: Rule) -> bool:
-    """Whether no value passes two blocking rules."""
-    if one.metric != other.metric or "warn" in (one.severity, other.severity):
-        return False
-    upper, lower = (one, other) if one.at_most is not None else (other, one)
-    if isinstance(upper.at_most, str | None) or isinstance(lower.at_least, str | None):
-        return False
-    return upper.at_most + upper.tolerance < lower.at_least - lower.tolerance
+def _limits(rule: Rule, place: int) -> list[Limit]:
+    """What a blocking rule demands of the value itself.
+
+    Only where its worst end is compared, or the value, is that the rule's own bound. What the
+    champion's figures are is not known beforehand.
+    """
+    if rule.severity == "warn" or rule.end == "best" or rule.bound == CHAMPION:
+        return []
+    other, number = (rule.bound, 0.0) if isinstance(rule.bound, str) else ("", rule.bound)
+    if rule.upper:
+        return [Limit(rule.metric, other, number + rule.tolerance, place)]
+    return [Limit(other, rule.metric, rule.tolerance - number, place)]
+
+
+def _listed(items: Sequence[object]) -> str:
+    *others, last = map(str, items)
+    return f"{', '.join(others)} and {last}" if others else last

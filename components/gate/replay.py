@@ -10,6 +10,7 @@ from typing import Any
 from components.artifacts import Decision, Drift, Evaluation, Figure, Report, ValidationReport
 from components.gate.champion import Champion
 from components.gate.gate import named_figures
+from components.gate.lineage import Lineage
 from components.gate.options import Rule
 from components.gate.rules import Judgement, judge
 
@@ -46,7 +47,7 @@ class Replayed:
 def replay(records: Path, rules: Sequence[Rule]) -> Replayed | None:
     """Judges the run of a folder of records.
 
-    Compared with the champion are the figures that the run itself measured of it.
+    Champion and lineage are those that the run's own decision wrote down.
 
     Args:
         records: the run's folder of records.
@@ -64,16 +65,21 @@ def replay(records: Path, rules: Sequence[Rule]) -> Replayed | None:
     reports: dict[str, Report] = {"evaluation": Evaluation(records), "drift": Drift(records)}
     if ValidationReport(records).json_path.is_file():
         reports["validation"] = ValidationReport(records)
-    figures = named_figures(reports)
     content = decided.read()
-    champion = _champion(content.get("champion_version"), Evaluation(records).read())
-    judgements = [judge(rule, figures, champion) for rule in rules]
+    lineage = Lineage.from_json(content.get("lineage") or {})
+    figures = {**named_figures(reports), **lineage.figures}
+    champion = _champion(content, Evaluation(records).read())
+    judgements = [judge(rule, figures, champion, lineage.not_yet) for rule in rules]
     return Replayed(records.name, bool(content["approved"]), judgements)
 
 
-def _champion(version: int | None, evaluation: dict[str, Any]) -> Champion | None:
+def _champion(content: dict[str, Any], evaluation: dict[str, Any]) -> Champion | None:
+    version = content.get("champion_version")
     if version is None:
         return None
+    if content.get("champion"):
+        return Champion.from_json(version, content["champion"])
+    # Decisions of old told nothing of it; the evaluation tells what it measured anew.
     name = f"version {version}"
     measured = (evaluation.get("champion") or {}).get("figures") or {}
     figures = {f"evaluation.{key}": Figure(**fields) for key, fields in measured.items()}

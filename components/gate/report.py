@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from components import page
+from components.gate.lineage import FEWEST, FIGURES, Lineage
 from components.gate.options import CHAMPION
 from components.gate.rules import Judgement
 
+_NORMAL = 1.96
 _SUBJECTS = {"drift.data.": "Current text", "drift.output.": "Generated text"}
 
 
-def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: str) -> str:
+def render(
+    content: dict[str, Any], judgements: Sequence[Judgement], champion: str, lineage: Lineage
+) -> str:
     """Renders `decision.html`.
 
     Args:
         content: what `decision.json` holds.
         judgements: the same rules, as judged.
         champion: what the version compared with is called.
+        lineage: diversity over the versions before.
     """
     approved = content["approved"]
     warned = any(judgement.verdict == "warn" for judgement in judgements)
@@ -35,7 +41,7 @@ def render(content: dict[str, Any], judgements: Sequence[Judgement], champion: s
     return page.render(
         f"{title}: the gate's decision",
         _lead(judgements, approved, manual=manual),
-        _sections(judgements),
+        [*_sections(judgements), *_generations(lineage)],
         status=status,
         facts=facts,
     )
@@ -70,7 +76,8 @@ def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
             "The policy, rule by rule",
             [_table(judgements)],
             note="A rule is held against the unfavourable end of the interval, so the claim stands "
-            "even there. What was not measured, or on too few samples, fails.",
+            "even there, unless it says otherwise. What was not measured, or on too few samples, "
+            "fails.",
         )
     ]
     if failing:
@@ -85,6 +92,41 @@ def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
         ]
         sections.insert(0, page.Section("What stands against the model", lines))
     return [page.Section("", [_strip(judgements)]), *sections]
+
+
+def _generations(lineage: Lineage) -> list[page.Section]:
+    """How diverse each version was, where there is more than one."""
+    if len(lineage.generations) < 2:
+        return []
+    shares = [math.exp(one.value) for one in lineage.generations]
+    bars = [
+        page.Bar(
+            one.name,
+            share,
+            share * math.exp(-_NORMAL * one.deviation),
+            share * math.exp(_NORMAL * one.deviation),
+            main=one is lineage.generations[-1],
+        )
+        for one, share in zip(lineage.generations, shares, strict=True)
+    ]
+    return [
+        page.Section(
+            "Diversity over the generations",
+            [page.bar_chart(bars, digits=3), _told(lineage)],
+            note=f"Of every version its {lineage.measure} over that of real data in the "
+            "same evaluation. Models that learn from models' output lose variety a little with "
+            "each generation.",
+        )
+    ]
+
+
+def _told(lineage: Lineage) -> str:
+    found = lineage.figures.get(FIGURES[1])
+    if found is None or found.low is None or found.high is None:
+        return f"A trend needs {FEWEST} generations."
+    change, low, high = (f"{100 * one:+.1f}%" for one in (found.value, found.low, found.high))
+    sure = "less varied with each generation" if found.high < 0 else "no loss beyond doubt"
+    return f"Over {found.samples} generations {change} (95%: {low} to {high}): {sure}."
 
 
 def _strip(judgements: Sequence[Judgement]) -> page.Markup:
@@ -115,9 +157,7 @@ def _row(judgement: Judgement) -> list[page.Cell]:
 
 
 def _condition(judgement: Judgement) -> page.Markup:
-    rule = judgement.rule
-    upper = rule.at_most is not None
-    wanted = rule.at_most if upper else rule.at_least
+    rule, wanted, upper = judgement.rule, judgement.rule.bound, judgement.rule.upper
     words = f"at {'most' if upper else 'least'} "
     notes = []
     if isinstance(wanted, str):
@@ -125,11 +165,13 @@ def _condition(judgement: Judgement) -> page.Markup:
         words += whose if judgement.bound is None else _short(judgement.bound)
         notes += [whose] if judgement.bound is not None else []
     else:
-        words += _short(wanted or 0.0)
+        words += _short(wanted)
     if rule.tolerance:
         words += f" {'+' if upper else '−'} {_short(rule.tolerance)}"
     if rule.min_samples:
         notes.append(f"on {rule.min_samples} samples or more")
+    if rule.end != "worst":
+        notes.append("by the value alone" if rule.end == "value" else "unless beyond doubt broken")
     return _lines(words, page.Markup("<br>").join(notes))
 
 
@@ -145,8 +187,7 @@ def _measured(judgement: Judgement) -> page.Markup:
         spread = f"{confidence}: {_short(figure.low)} to {_short(figure.high)}".replace(
             " ", "\u00a0"
         )
-    chosen = judgement.rule.at_most if judgement.rule.at_least is None else judgement.rule.at_least
-    told = judgement.verdict != "pass" or chosen == CHAMPION
+    told = judgement.verdict != "pass" or judgement.rule.bound == CHAMPION
     notes = [note for note in (spread, judgement.reason if told else "") if note]
     return _lines(value, page.Markup("<br>").join(notes))
 

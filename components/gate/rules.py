@@ -42,15 +42,24 @@ class _Outcome:
     bound: float | None = None
 
 
-def judge(rule: Rule, figures: Mapping[str, Figure], champion: Champion | None) -> Judgement:
+def judge(
+    rule: Rule,
+    figures: Mapping[str, Figure],
+    champion: Champion | None,
+    not_yet: Mapping[str, str] | None = None,
+) -> Judgement:
     """Applies a rule. Whatever cannot be measured or compared is a failure, never a pass.
 
     Args:
         rule: the condition.
         figures: everything measured on this model, by dotted name.
         champion: the version now served, or None where there is none.
+        not_yet: figures of which there can be none so soon -> why; as where no version is served
+            yet, a rule on one passes.
     """
     figure = figures.get(rule.metric)
+    if figure is None and rule.metric in (not_yet or {}):
+        return Judgement(rule, None, None, "pass", (not_yet or {})[rule.metric])
     if figure is not None:
         figure = at(figure, rule.confidence)
     severity = rule.severity if figure else rule.if_absent or rule.severity
@@ -84,8 +93,7 @@ def _unusable(rule: Rule, figure: Figure | None, figures: Mapping[str, Figure]) 
 def _compare(
     rule: Rule, figure: Figure, figures: Mapping[str, Figure], champion: Champion | None
 ) -> _Outcome:
-    wanted = rule.at_most if rule.at_most is not None else rule.at_least
-    assert wanted is not None
+    wanted = rule.bound
     if wanted == CHAMPION:
         return _against_champion(rule, figure, figures, champion)
     if isinstance(wanted, str):
@@ -116,12 +124,10 @@ def _against_champion(
     ):
         return _against(rule, figure, other.value, champion.name)
     paired = at(paired, rule.confidence)
-    assert paired.low is not None
-    assert paired.high is not None
     # Both models scored the same texts, so the texts' own difficulty cancels out of the
     # difference: its interval is far narrower than that of either model's figure.
-    worst = paired.high if rule.at_most is not None else paired.low
-    holds = worst <= rule.tolerance if rule.at_most is not None else worst >= -rule.tolerance
+    compared, _ = _end(rule, paired)
+    holds = compared <= rule.tolerance if rule.upper else compared >= -rule.tolerance
     return _Outcome(
         holds,
         f"{paired.value:+.4g} against {champion.name}'s {other.value:.4g} on the same examples "
@@ -132,14 +138,13 @@ def _against_champion(
 
 
 def _against(rule: Rule, figure: Figure, bound: float, name: str) -> _Outcome:
-    """Compares the unfavourable end of the interval: the claim must hold even there."""
+    """Compares the end of the interval that the rule names."""
     if not math.isfinite(bound):
         return _Outcome(False, f"the bound {name or bound} is not a number")
-    upper = rule.at_most is not None
-    end = figure.high if upper else figure.low
-    worst = figure.value if end is None else end
+    upper = rule.upper
+    compared, direction = _end(rule, figure)
     limit = bound + rule.tolerance if upper else bound - rule.tolerance
-    holds = worst <= limit if upper else worst >= limit
+    holds = compared <= limit if upper else compared >= limit
     relation = {
         (True, True): "at most",
         (True, False): "above",
@@ -147,10 +152,19 @@ def _against(rule: Rule, figure: Figure, bound: float, name: str) -> _Outcome:
         (False, False): "below",
     }[upper, holds]
     shown = f"{figure.value:.4g}"
-    if end is not None:
-        shown += f" ({'up' if upper else 'down'} to {worst:.4g})"
+    if direction:
+        shown += f" ({direction} to {compared:.4g})"
     limit_shown = f"{name} {bound:.4g}" if name else f"{bound:.4g}"
     return _Outcome(holds, f"{shown} is {relation} {limit_shown}{_tolerance(rule)}", bound)
+
+
+def _end(rule: Rule, figure: Figure) -> tuple[float, str]:
+    """The number that is compared, and where from the value it lies: 'up', 'down' or ''."""
+    high = rule.upper == (rule.end == "worst")
+    end = figure.high if high else figure.low
+    if rule.end == "value" or end is None:
+        return figure.value, ""
+    return end, "up" if high else "down"
 
 
 def _tolerance(rule: Rule) -> str:

@@ -95,6 +95,7 @@ def run(
     print("progress: train on generated rows, test on real ones", flush=True)
     taught = measure.usefulness(frames, options)
     figures = {**likeness.figures, **taught.figures, **measure.usefulness_beside(frames, options)}
+    figures |= measure.variety(frames, options)
     print("progress: look for the closest training rows", flush=True)
     figures |= measure.privacy(frames, options)
     allowed = _allowed(schema, source)
@@ -111,6 +112,7 @@ def run(
             **likeness.rival_figures,
             **measure.usefulness(theirs, options).figures,
             **measure.privacy(theirs, options),
+            "coverage": measure.variety(theirs, options)["coverage"],
             "constraint_violations": broken,
         }
         if scores is not None and rival.served is not None and rival.served.scores:

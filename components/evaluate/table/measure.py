@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from components.artifacts import Figure
 from components.evaluate.intervals import mean, wilson
+from components.evaluate.table.coverage import coverage
 from components.evaluate.table.fidelity import Fidelity, fidelity, half_samples, spread
 from components.evaluate.table.frames import Frame, independent
 from components.evaluate.table.options import EvaluateTableOptions
@@ -151,6 +152,17 @@ def _beside(name: str) -> str:
     side, _, measured = name.partition(".")
     rows = "Training rows" if side == "floor" else "Independent columns"
     return f"{rows}: {measured.replace('_', ' ')}"
+
+
+def variety(frames: Frames, options: EvaluateTableOptions) -> dict[str, Figure]:
+    """How much of what held-out rows combine occurs at all, in generated and in training rows."""
+    rows = min(len(frames.made), len(frames.training))
+    floor = frames.training.take(np.arange(rows))
+    of = "Pairs of values of held-out rows that occur in"
+    return {
+        "coverage": coverage(frames.held_out, frames.made, options, f"{of} generated rows"),
+        "floor.coverage": coverage(frames.held_out, floor, options, f"{of} training rows", ""),
+    }
 
 
 def privacy(frames: Frames, options: EvaluateTableOptions) -> dict[str, Figure]:

@@ -53,6 +53,7 @@ def page(story: Story) -> str:
         _columns(story),
         _pairs(story),
         _use(story),
+        _variety(story),
         _privacy(story),
         *_constraints(story),
         *_conditions(story),
@@ -285,6 +286,20 @@ def _use(story: Story) -> html.Section:
     title = "How well trees tell rows from held-out ones (ROC AUC); 0.5 is a coin, 1 every time"
     blocks.append(html.bar_chart(told, title=title, digits=3))
     return html.Section("What the rows are good for", blocks)
+
+
+def _variety(story: Story) -> html.Section:
+    bars = [
+        html.Bar(label, each.value, each.low, each.high, main=not prefix)
+        for prefix, label in (("", "generated rows"), ("floor.", "training rows"))
+        if (each := story.figures[f"{prefix}coverage"])
+    ]
+    return html.Section(
+        "Variety",
+        [html.bar_chart(bars, digits=3)],
+        note="How many of the values, and pairs of values, that held-out rows have occur at all, "
+        "numbers by the tenth of their range. A model that collapses loses the rare ones first.",
+    )
 
 
 def _privacy(story: Story) -> html.Section:

@@ -42,7 +42,6 @@ def _rule(**keys: Any) -> dict[str, Any]:
         (_rule(at_least=2, tolerance=0.2), Figure(1.9), True, "at least 2, tolerance 0.2"),
         (_rule(at_most=9), Figure(math.nan), False, "not a number"),
         (_rule(at_most=9), Figure(1.0, 0.5, math.inf), False, "not a number"),
-        (_rule(at_most=math.inf), Figure(1.0), False, "not a number"),
         (_rule(at_most=9, min_samples=64), Figure(1.0, samples=63), False, "not enough data: 63"),
         (_rule(at_most=9, min_samples=64), Figure(1.0, samples=64), True, "at most 9"),
         (_rule(at_most="evaluation.gone"), Figure(1.0), False, "the bound was not measured"),
