@@ -24,6 +24,9 @@ EVAL = "eval"
 CURRENT = "current"
 SPLITS = (TRAIN, EVAL, CURRENT)
 
+# The column that says who made an example; see `Examples`.
+PROVENANCE = "provenance"
+
 TEXT = "text"
 IMAGE = "image"
 TABLE = "table"
@@ -114,6 +117,10 @@ class Examples:
     `height`, `channels` (int32, 0 where it cannot be decoded), `brightness`, `contrast`
     (double, of 0..1), `perceptual_hash` (int64) and `problem` (string, why it was not decoded).
     Tables have the columns of the source with their own types.
+
+    All have `provenance` (string), who made the example: 'human', 'model:NAME:VERSION' for what
+    that version generated, 'edited:NAME:VERSION' where a person edited such; null where nobody
+    said. See components/provenance.py.
     """
 
     path: Path

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from components.artifacts import PROVENANCE
 from components.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ BOOLEAN = "boolean"
 KINDS = (NUMERICAL, CATEGORICAL, DATETIME, BOOLEAN)
 
 # Columns that every example has beside those of its source.
-RESERVED = ("example_id", "document_id", "event_time")
+RESERVED = ("example_id", "document_id", "event_time", PROVENANCE)
 
 FORMS = (
     "'distance >= 0', '0 <= month <= 12', 'departure <= arrival', 'fixed: origin, dest' or "

@@ -25,6 +25,7 @@ def evaluate(
     top_p: float,
     copy_characters: int,
     bootstrap: int,
+    guards: list,
     serving_versions: list,
     seed: int,
     champion: str,

@@ -41,6 +41,7 @@ def run(
         DataError: a split has no rows.
         ModelError: a model is missing, unreadable, or its scores are not finite.
         SetupError: an environment for one of `serving_versions` cannot be made.
+        ConfigError: a guard's scorer cannot be made.
     """
     source, judged = Examples(examples), Model(model)
     for split in (TRAIN, EVAL):
@@ -58,6 +59,9 @@ def run(
         from components.evaluate.measure import Held, compression, samples_figures
         from components.evaluate.sampling import draw
         from components.evaluate.served_model import ONE_REQUEST_TOKENS, ServedModel
+        from components.guards import checking
+
+        guarded = checking.tallies(options.guards)
 
         print("progress: load the model", flush=True)
         served = ServedModel(judged.saved_model)
@@ -74,6 +78,9 @@ def run(
     print("progress: compare the samples with the training text", flush=True)
     judgement = samples_figures(samples, _texts(source, TRAIN), options)
     figures |= judgement.figures
+    for tally in guarded:
+        tally.add([sample.text for sample in samples])
+    figures |= checking.figures(guarded)
     print("progress: time single requests", flush=True)
     figures["model_bytes"] = costs.size(judged.saved_model)
     figures["latency_ms"] = costs.latency(served.one, f"{ONE_REQUEST_TOKENS} tokens")
@@ -100,7 +107,7 @@ def run(
     }
     from components.evaluate.report import Story, page
 
-    story = Story(figures, content, rival_figures, texts, scores, judgement, card, options)
+    story = Story(figures, content, rival_figures, texts, scores, judgement, guarded, card, options)
     written = Evaluation(evaluation)
     evaluation.mkdir(parents=True, exist_ok=True)
     _write_rows(written, held_out, texts, scores, samples)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from components.guards.options import GuardOptions, names_once, shipped
 
 
 class EvaluateOptions(BaseModel):
@@ -29,9 +31,20 @@ class EvaluateOptions(BaseModel):
     bootstrap: int = Field(
         default=1000, ge=100, description="Bootstrap resamples behind each interval."
     )
+    guards: list[GuardOptions] = Field(
+        default_factory=shipped,
+        description="Scorers that check samples, such as for personal data: name, "
+        "scorer (dotted path), threshold, options.",
+    )
     serving_versions: list[str] = Field(
         default=[],
         description="TensorFlow versions that the export must answer equally under, as texts: "
         '["2.19", "2.20"]; each gets an environment of 1.5 GB on first use.',
     )
     seed: int = Field(default=0, ge=0, description="Seed of the samples and of the bootstrap.")
+
+    @field_validator("guards")
+    @classmethod
+    def _names_once(cls, value: list[GuardOptions]) -> list[GuardOptions]:
+        names_once(value)
+        return value

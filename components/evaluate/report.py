@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components import page as html
@@ -14,6 +14,8 @@ from components.evaluate.options import EvaluateOptions
 from components.evaluate.report_method import method
 from components.evaluate.report_training import training
 from components.evaluate.served_model import Scores
+from components.guards.checking import Tally
+from components.guards.checking import section as guards_section
 
 _SHOWN_SAMPLES = 8
 _MARKED_CHARACTERS = 16  # Shorter runs are shared by any two texts of a language.
@@ -31,6 +33,7 @@ class Story:
     held: Held
     scores: Scores
     judgement: Judgement
+    guarded: Sequence[Tally]
     card: Mapping[str, Any]
     options: EvaluateOptions
 
@@ -47,6 +50,7 @@ def page(story: Story) -> str:
         _samples(story),
         _diversity(story),
         _memorization(story),
+        *guards_section(story.guarded, "samples"),
         method(story.figures, story.options, documents),
     ]
     return html.render(

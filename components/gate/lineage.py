@@ -18,7 +18,11 @@ from components.artifacts import Evaluation, Figure, published_versions
 from components.errors import DataError
 
 # Of each modality the figure of diversity, and what real data have of it in the same evaluation.
-MEASURES = {"distinct_2": "human.distinct_2", "recall": "floor.recall", "coverage": "floor.coverage"}
+MEASURES = {
+    "distinct_2": "human.distinct_2",
+    "recall": "floor.recall",
+    "coverage": "floor.coverage",
+}
 FIGURES = ("lineage.diversity_trend", "lineage.diversity_change")
 # Two degrees of freedom: with fewer, the interval of a slope is as good as endless.
 FEWEST = 4
@@ -187,13 +191,14 @@ def trend(generations: Sequence[Generation], label: str) -> dict[str, Figure]:
     slope = float(line[1])
     reach = student(freedom) * math.sqrt(covariance[1, 1] * max(1.0, misfit / freedom))
     steps, count = freedom + 1, len(generations)
-    total = [math.expm1(steps * one) for one in (slope, slope - reach, slope + reach)]
+    total, low, high = (math.expm1(steps * one) for one in (slope, slope - reach, slope + reach))
     return {
         FIGURES[0]: Figure(
             slope, slope - reach, slope + reach, count, "per generation", "higher",
             f"Change of diversity per generation (log): {label}",
         ),
         FIGURES[1]: Figure(
-            *total, count, "", "higher", f"Change of diversity over {count} generations: {label}"
+            total, low, high, count, "", "higher",
+            f"Change of diversity over {count} generations: {label}",
         ),
     }  # fmt: skip

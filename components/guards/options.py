@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -38,17 +39,16 @@ class GuardOptions(BaseModel):
         return value
 
 
-def names_once(guards: list[GuardOptions]) -> list[GuardOptions]:
-    """The same guards.
+def names_once(guards: Sequence[GuardOptions]) -> None:
+    """Checks that no two guards have one name, and so one figure.
 
     Raises:
-        ValueError: two have one name, so their figures would be one.
+        ValueError: two have.
     """
     names = [guard.name for guard in guards]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"expected every guard's name once. Received twice: {', '.join(repeated)}")
-    return guards
 
 
 def shipped() -> list[GuardOptions]:

@@ -31,7 +31,7 @@ class WordList:
     Case, accents, full-width and styled letters, look-alike Cyrillic and Greek letters, invisible
     characters, digits and signs for letters (`a` as @ or 4), letters three times or more in a row,
     and in words of four letters or more stars for inner letters (`f**k`) and letters set apart
-    (`f.u.c.k`) make no difference. It does not find what is misspelled otherwise, split by a letter, in another
+    (`f.u.c.k`) make no difference. It does not find what is misspelled otherwise, in another
     script, or only meant. A word is a whole word; an entry that ends with `*` is any word that
     begins so.
 
@@ -89,7 +89,9 @@ def fold(text: str) -> tuple[str, list[int]]:
             plain = character
         else:
             # Folding case may give what can be decomposed further.
-            plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
+            plain = unicodedata.normalize(
+                "NFKD", unicodedata.normalize("NFKD", character).casefold()
+            )
             plain = "".join(
                 one for one in plain if unicodedata.category(one) not in ("Mn", "Me", "Cf")
             ).translate(_TWINS)

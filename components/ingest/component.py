@@ -19,6 +19,8 @@ def ingest(
     source: str,
     text_column: str,
     time_column: str,
+    provenance: str,
+    provenance_column: str,
     reference_from: str,
     reference_to: str,
     current_from: str,

@@ -20,11 +20,13 @@ class Document:
         document_id: stable name, the same wherever the source lies.
         lines: the text, line by line.
         event_time: when it was written, in UTC, or None.
+        provenance: who made it, as components/provenance.py says, or None.
     """
 
     document_id: str
     lines: Iterable[str]
     event_time: dt.datetime | None = None
+    provenance: str | None = None
 
 
 def paragraphs(lines: Iterable[str], min_characters: int) -> Iterator[str]:

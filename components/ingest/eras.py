@@ -7,6 +7,10 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from components import provenance
+from components.artifacts import PROVENANCE
+from components.errors import ConfigError
+
 _BOUNDS = ("reference_from", "reference_to", "current_from", "current_to")
 
 
@@ -22,6 +26,16 @@ class EraOptions(BaseModel):
     time_column: str = Field(
         default="",
         description="Column or key that holds each example's time (ISO 8601); empty for none.",
+    )
+    provenance: str = Field(
+        default="",
+        description="Who made the examples of which the source does not say it: human, "
+        "model:NAME:VERSION, or edited:NAME:VERSION; empty where it is not known.",
+    )
+    provenance_column: str = Field(
+        default=PROVENANCE,
+        description="Column or key that says it of each example, read where the source has it; "
+        "empty for none.",
     )
     reference_from: str = Field(
         default="", description="First year or date of the training era; empty for no bound."
@@ -43,6 +57,14 @@ class EraOptions(BaseModel):
         le=50,
         description="Percentage of the training era held out, chosen by digest.",
     )
+
+    @field_validator("provenance")
+    @classmethod
+    def _a_tag(cls, value: str) -> str:
+        try:
+            return provenance.check(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator(*_BOUNDS, mode="before")
     @classmethod

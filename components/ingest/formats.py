@@ -11,13 +11,14 @@ from pathlib import Path
 
 from components.errors import DataError
 from components.ingest.documents import Document, parse_time
+from components.provenance import parse as parse_provenance
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Rows of a Parquet file in memory at a time.
 _BATCH_ROWS = 256
 
-Reader = Callable[[str, Path, str, str], Iterator[Document]]
+Reader = Callable[[str, Path, str, str, str], Iterator[Document]]
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -42,12 +43,16 @@ def read_lines(path: Path) -> Iterator[str]:
         raise DataError(f"expected a readable file. Received: {error}") from None
 
 
-def read_text(name: str, path: Path, text_column: str, time_column: str) -> Iterator[Document]:
+def read_text(
+    name: str, path: Path, text_column: str, time_column: str, provenance_column: str = ""
+) -> Iterator[Document]:
     """Yields a whole .txt file as one document; it has no columns, and so no time."""
     yield Document(name, read_lines(path))
 
 
-def read_csv(name: str, path: Path, text_column: str, time_column: str) -> Iterator[Document]:
+def read_csv(
+    name: str, path: Path, text_column: str, time_column: str, provenance_column: str = ""
+) -> Iterator[Document]:
     """Yields the rows of a CSV file whose first line names the columns."""
     # The default refuses fields beyond 128 KiB.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
@@ -56,12 +61,16 @@ def read_csv(name: str, path: Path, text_column: str, time_column: str) -> Itera
         _need_columns(path, rows.fieldnames or [], text_column, time_column)
         for index, row in enumerate(rows):
             where = f"{path}:{rows.line_num}"
-            yield _document(f"{name}:{index}", where, row, text_column, time_column)
+            yield _document(
+                f"{name}:{index}", where, row, text_column, time_column, provenance_column
+            )
     except csv.Error as error:
         raise DataError(f"expected CSV at {path}:{rows.line_num}. Received: {error}") from None
 
 
-def read_jsonl(name: str, path: Path, text_column: str, time_column: str) -> Iterator[Document]:
+def read_jsonl(
+    name: str, path: Path, text_column: str, time_column: str, provenance_column: str = ""
+) -> Iterator[Document]:
     """Yields the objects of a file with one JSON object per line; blank lines are skipped."""
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
@@ -74,10 +83,14 @@ def read_jsonl(name: str, path: Path, text_column: str, time_column: str) -> Ite
         if not isinstance(row, dict):
             raise DataError(f"expected a JSON object at {where}. Received: {type(row).__name__}")
         _need_columns(where, list(row), text_column, time_column)
-        yield _document(f"{name}:{number - 1}", where, row, text_column, time_column)
+        yield _document(
+            f"{name}:{number - 1}", where, row, text_column, time_column, provenance_column
+        )
 
 
-def read_parquet(name: str, path: Path, text_column: str, time_column: str) -> Iterator[Document]:
+def read_parquet(
+    name: str, path: Path, text_column: str, time_column: str, provenance_column: str = ""
+) -> Iterator[Document]:
     """Yields the rows of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -86,11 +99,15 @@ def read_parquet(name: str, path: Path, text_column: str, time_column: str) -> I
     index = 0
     try:
         with pq.ParquetFile(path) as reader:
-            _need_columns(path, reader.schema_arrow.names, text_column, time_column)
+            names = reader.schema_arrow.names
+            _need_columns(path, names, text_column, time_column)
+            wanted += [provenance_column] if provenance_column in names else []
             for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
                 for row in batch.to_pylist():
                     where = f"{path}, row {index}"
-                    yield _document(f"{name}:{index}", where, row, text_column, time_column)
+                    yield _document(
+                        f"{name}:{index}", where, row, text_column, time_column, provenance_column
+                    )
                     index += 1
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
@@ -117,7 +134,12 @@ def _need_columns(
 
 
 def _document(
-    document_id: str, where: str, row: dict[str, object], text_column: str, time_column: str
+    document_id: str,
+    where: str,
+    row: dict[str, object],
+    text_column: str,
+    time_column: str,
+    provenance_column: str,
 ) -> Document:
     text = row[text_column]
     if text is not None and not isinstance(text, str):
@@ -129,7 +151,11 @@ def _document(
             f"expected text in {text_column!r} at {where}. Received: half of a surrogate pair, "
             "which is no character"
         )
-    return Document(document_id, (text or "").splitlines(), _time(row, time_column, where))
+    # Unlike the others, the column need not be there.
+    found = row.get(provenance_column) if provenance_column else None
+    provenance = parse_provenance(found, where, provenance_column)
+    time = _time(row, time_column, where)
+    return Document(document_id, (text or "").splitlines(), time, provenance)
 
 
 def _time(row: dict[str, object], column: str, where: str) -> dt.datetime | None:

@@ -8,7 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.artifacts import CURRENT, EVAL, SPLITS, TRAIN, Examples, ExamplesManifest
+from components.artifacts import (
+    CURRENT,
+    EVAL,
+    PROVENANCE,
+    SPLITS,
+    TRAIN,
+    Examples,
+    ExamplesManifest,
+)
 from components.errors import DataError
 from components.ingest.documents import Document, Splitter, paragraphs, rank
 from components.ingest.options import IngestOptions
@@ -22,6 +30,7 @@ COLUMNS = {
     "position": "int32",
     "text": "string",
     "event_time": "timestamp[us, UTC]",
+    PROVENANCE: "string",
 }
 
 
@@ -87,6 +96,7 @@ class _Ingestion:
                         self._duplicates += 1
                         continue
                     row = _row(digest.hex(), document, position, text)
+                    row[PROVENANCE] = document.provenance or self._options.provenance or None
                     writer.write(split, row, len(text.encode()))
                     rows += 1
                     if rows % _REPORT_EVERY == 0:
@@ -97,7 +107,7 @@ class _Ingestion:
 
     def _chosen(self) -> Iterator[tuple[str, Document]]:
         for document in self._source.documents(
-            self._options.text_column, self._options.time_column
+            self._options.text_column, self._options.time_column, self._options.provenance_column
         ):
             split = self._splitter.split(document)
             self._documents[split] += 1

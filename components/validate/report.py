@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from components import page
-from components.artifacts import ExamplesManifest, Rejected
+from components.artifacts import PROVENANCE, ExamplesManifest, Rejected
+from components.guards.checking import Tally
+from components.guards.checking import section as guards_section
+from components.validate.generated import GeneratedShare
 from components.validate.suite import Outcome, Suite
 
 _REJECTED_SHOWN = 12
-_ADDED = ("example_id", "document_id", "event_time", "split", "expectation", "reason")
+_TAGS = 12
+_ADDED = ("example_id", "document_id", "event_time", PROVENANCE, "split", "expectation", "reason")
 
 
 def render(
-    suite: Suite, manifest: ExamplesManifest, passed: int, failed: int, rejected: Rejected
+    suite: Suite,
+    manifest: ExamplesManifest,
+    passed: int,
+    failed: int,
+    rejected: Rejected,
+    origin: GeneratedShare,
+    guarded: Sequence[Tally],
 ) -> str:
     """Renders the page: every expectation with its verdict, and rows that were set aside."""
     broken = [outcome for outcome in suite.outcomes if not outcome.success]
@@ -50,6 +61,8 @@ def render(
                 [page.table(headers, [_row(outcome) for outcome in suite.outcomes])],
                 note="A row that fails is set aside. More of them than tolerated stop the run.",
             ),
+            _provenance(origin),
+            *guards_section(guarded, "examples"),
             page.Section(
                 "Rows set aside",
                 _rows(rejected, failed),
@@ -62,6 +75,26 @@ def render(
             "source": page.code(manifest.source),
             "snapshot": page.code(manifest.snapshot_digest[:12]),
         },
+    )
+
+
+def _provenance(origin: GeneratedShare) -> page.Section:
+    figures = origin.figures()
+    told = origin.tags.most_common(_TAGS)
+    rows: list[list[page.Cell]] = [[tag, count] for tag, count in told]
+    others = len(origin.tags) - len(told)
+    if others:
+        rows.append([f"{others} more", origin.tags.total() - sum(count for _, count in told)])
+    offered, left = (figures[f"generated_{name}"].value for name in ("offered", "share"))
+    return page.Section(
+        "Who made them",
+        [
+            page.table(["provenance", "rows"], rows),
+            f"{offered:.1%} of the rows offered to learn from are made by models, and {left:.1%} "
+            f"of those that go on. {origin.outcome.description}",
+        ],
+        note="Models that learn from models' output lose the rare first. A row of which it is not "
+        "known who made it does not count as a model's.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -94,6 +94,33 @@ class PassingWriter:
         else:
             _link(shard, path)
         self._infos[split] = _joined(self._infos[split], _info(table))
+
+    def remove(
+        self, split: str, example_ids: Set[str], rejected: RejectedWriter, outcome: Outcome
+    ) -> None:
+        """Takes rows out again that were written, and adds them to those that failed.
+
+        Args:
+            split: that they are in.
+            example_ids: theirs.
+            rejected: takes them.
+            outcome: what they broke.
+        """
+        shards = self._validated.shards(split)
+        self._infos[split] = SplitInfo(0, 0, None, None)
+        for shard in shards:
+            table = pq.read_table(shard)
+            ids = table.column("example_id").to_pylist()
+            broken = {row: [outcome] for row, one in enumerate(ids) if one in example_ids}
+            rejected.write(split, table, broken)
+            if broken:
+                # It may be a link to the shard that was read.
+                shard.unlink()
+                table = table.filter(pa.array([row not in broken for row in range(len(ids))]))
+            if broken and table.num_rows:
+                pq.write_table(table, shard, compression="zstd")
+            if table.num_rows:
+                self._infos[split] = _joined(self._infos[split], _info(table))
 
     @property
     def splits(self) -> dict[str, SplitInfo]:

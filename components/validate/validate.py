@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.artifacts import (
+    PROVENANCE,
     SPLITS,
     TABLE,
     Examples,
@@ -21,17 +22,23 @@ from components.validate.options import ValidateOptions
 from components.validate.suite import Outcome, Suite, suite_path
 from components.validate.table.constraints import KIND, ConstraintChecks
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from components.validate.generated import GeneratedShare
+
 
 def run(
     examples: Path, options: ValidateOptions, validated: Path, rejected: Path, report: Path
 ) -> dict[str, Any]:
     """Checks every example, one shard in memory at a time.
 
-    A table is also checked against its declared constraints.
+    A table is also checked against its declared constraints, texts by guards where some are
+    chosen, and of what models made no more goes on than is allowed.
 
     Args:
         examples: folder of the ingested examples.
-        options: the suite.
+        options: the suite, the cap on generated rows, the guards.
         validated: folder to write the examples to that pass.
         rejected: folder to write the rows to that fail.
         report: folder to write the results to; written also where the suite fails.
@@ -40,28 +47,46 @@ def run(
         `rows` that pass, `rejected` rows and the number of `expectations`.
 
     Raises:
-        ConfigError: the suite is unknown or malformed, or a constraint is.
+        ConfigError: the suite is unknown or malformed, or a constraint is; a guard cannot be made,
+            or known outputs cannot be read.
         DataError: there are no examples.
-        ValidationError: more rows fail an expectation, or violate a constraint, than is tolerated.
+        ValidationError: more rows fail an expectation, violate a constraint, or are made by models
+            than is tolerated.
     """
     path = suite_path(options.suite)
     source = Examples(examples)
     manifest = source.manifest()
     suite = Suite(path)
+    from components.guards import checking
+    from components.validate.generated import GeneratedShare
+    from components.validate.known_outputs import KnownOutputs
     from components.validate.report import render
     from components.validate.rows import PassingWriter
 
+    known = None
+    if options.known_outputs:
+        known = KnownOutputs(options.known_outputs, manifest, options.known_overlap)
+    share = GeneratedShare(options, known)
+    guards = _Guards(options)
     passing = PassingWriter(Examples(validated))
     with _constraints(manifest) as constraints:
-        failed = _check(source, suite, constraints, passing, Rejected(rejected))
-    suite.outcomes.extend(constraints.outcomes)
+        checks = _Checks(suite, constraints, guards, share)
+        failed = _check(source, checks, passing, Rejected(rejected), options)
+    suite.outcomes.extend([*constraints.outcomes, *guards.outcomes, *share.outcomes])
     passed = sum(info.rows for info in passing.splits.values())
     result = _result(suite, passed, failed)
-    page = render(suite, manifest, passed, failed, Rejected(rejected))
+    more = {**share.figures(), **checking.figures(guards.tallies)}
+    result["figures"] |= {name: dataclasses.asdict(figure) for name, figure in more.items()}
+    result["provenance"] = dict(share.tags)
+    page = render(suite, manifest, passed, failed, Rejected(rejected), share, guards.tallies)
     ValidationReport(report).write(result, page)
     for outcome in suite.outcomes:
         if not outcome.success:
             raise ValidationError(_complaint(outcome))
+    if failed and not passed:
+        raise ValidationError(
+            f"expected examples that pass. Received: none of {failed:,}; the report tells why"
+        )
     Examples(validated).write_manifest(dataclasses.replace(manifest, splits=passing.splits))
     print(f"progress: {passed:,} examples pass, {failed:,} are set aside", flush=True)
     return {"rows": passed, "rejected": failed, "expectations": len(suite.outcomes)}
@@ -73,12 +98,68 @@ def _constraints(manifest: ExamplesManifest) -> ConstraintChecks:
     return ConstraintChecks(TableSchema.from_json(declared))
 
 
+class _Guards:
+    """The chosen guards, and what the rows that they set aside broke."""
+
+    def __init__(self, options: ValidateOptions) -> None:
+        from components.guards import checking
+
+        self.tallies = checking.tallies(options.guards)
+        self._outcomes = [
+            Outcome(f"guard:{each.name}", f"The guard {each.name} finds nothing.", {"mostly": 0.0})
+            if each.set_aside
+            else None
+            for each in options.guards
+        ]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of the guards that set rows aside."""
+        return [outcome for outcome in self._outcomes if outcome is not None]
+
+    def check(self, table: pa.Table) -> dict[int, list[Outcome]]:
+        """Scores the rows of a shard; what those broke that are to be set aside, by index."""
+        broken: dict[int, list[Outcome]] = {}
+        if not self.tallies:
+            return broken
+        from components.guards.rows import texts_of
+
+        texts = texts_of(table)
+        for tally, outcome in zip(self.tallies, self._outcomes, strict=True):
+            flagged = [row for row, found in enumerate(tally.add(texts)) if found]
+            if outcome is None:
+                continue
+            outcome.by_row = True
+            outcome.checked += len(texts)
+            outcome.unexpected += len(flagged)
+            for row in flagged:
+                broken.setdefault(row, []).append(outcome)
+        return broken
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checks:
+    """All that a row must pass."""
+
+    suite: Suite
+    constraints: ConstraintChecks
+    guards: _Guards
+    share: GeneratedShare
+
+    def broken(self, split: str, table: pa.Table) -> dict[int, list[Outcome]]:
+        """What each failing row of a shard broke, by its index."""
+        # Who made a row is no business of a suite, which may list the columns of the source.
+        judged = table.drop_columns([PROVENANCE]) if PROVENANCE in table.column_names else table
+        broken = self.suite.check(judged.to_pandas())
+        for found in (self.constraints.check(table), self.guards.check(table)):
+            for row, outcomes in found.items():
+                broken.setdefault(row, []).extend(outcomes)
+        self.share.add(split, table, set(broken))
+        return broken
+
+
 def _check(
-    source: Examples,
-    suite: Suite,
-    constraints: ConstraintChecks,
-    passing: Any,
-    rejected: Rejected,
+    source: Examples, checks: _Checks, passing: Any, rejected: Rejected, options: ValidateOptions
 ) -> int:
     """Sorts the rows of every shard; returns how many are rejected."""
     import pyarrow as pa
@@ -94,14 +175,20 @@ def _check(
     with RejectedWriter(rejected, schema) as writer:
         for done, (split, shard) in enumerate(shards, start=1):
             table = pq.read_table(shard)
-            broken = suite.check(table.to_pandas())
-            for row, violated in constraints.check(table).items():
-                broken.setdefault(row, []).extend(violated)
+            broken = checks.broken(split, table)
             writer.write(split, table, broken)
             passing.write(split, shard, table, broken)
             failed += len(broken)
             print(f"progress: checked {done} of {len(shards)} shards", flush=True)
-    return failed
+        surplus = {split: checks.share.surplus(split) for split in SPLITS}
+        if options.generated_surplus == "fail":
+            surplus = {}
+        for split, ids in surplus.items():
+            if ids:
+                passing.remove(split, ids, writer, checks.share.outcome)
+        too_many = sum(map(len, surplus.values()))
+        checks.share.conclude(too_many)
+    return failed + too_many
 
 
 def _result(suite: Suite, passed: int, failed: int) -> dict[str, Any]:
@@ -139,7 +226,8 @@ def _complaint(outcome: Outcome) -> str:
         name, value = outcome.examples[0]
         shown = str(value) if len(str(value)) <= 80 else f"{str(value)[:80]}..."
         first = f"; first {name}: {shown!r}"
-    judge = "ingest.constraints" if outcome.kind == KIND else "the suite"
+    judges = {KIND: "ingest.constraints", "generated_share": "validate.max_generated_share"}
+    judge = judges.get(outcome.kind, "the suite")
     return (
         f"expected {outcome.kind}{where}: {outcome.description} "
         f"Received: {outcome.found()}{tolerated}{first}; mend the data or {judge}"

@@ -22,6 +22,7 @@ def evaluate(
     temperature: float,
     target: str,
     resamples: int,
+    guards: list,
     serving_versions: list,
     seed: int,
     champion: str,

@@ -30,9 +30,7 @@ def covered(real: Frame, made: Frame) -> Floats:
     pairs = list(itertools.combinations_with_replacement(columns, 2))
     for one, two in pairs:
         size = real.sizes[two]
-        wanted, there = (
-            frame.cells[:, one] * size + frame.cells[:, two] for frame in (real, made)
-        )
+        wanted, there = (frame.cells[:, one] * size + frame.cells[:, two] for frame in (real, made))
         hits += np.isin(wanted, there)
     return hits / len(pairs)
 

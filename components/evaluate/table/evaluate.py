@@ -51,7 +51,7 @@ def run(
         What was measured, by name.
 
     Raises:
-        ConfigError: the target is no column.
+        ConfigError: the target is no column, or a guard's scorer cannot be made.
         DataError: a split has no rows.
         ModelError: a model is missing, unreadable, or does not generate such rows.
         SetupError: an environment for one of `serving_versions` cannot be made.
@@ -74,7 +74,10 @@ def run(
     from components.evaluate.table import conditions, measure
     from components.evaluate.table.frames import Framer
     from components.evaluate.table.served_table import ServedTable
+    from components.guards import checking
+    from components.guards.rows import texts_of
 
+    guarded = checking.tallies(options.guards)
     print("progress: load the model", flush=True)
     held_out, training = _read(source, EVAL, schema, options), _read(source, TRAIN, schema, options)
     served = ServedTable(judged.saved_model, schema)
@@ -98,6 +101,9 @@ def run(
     figures |= measure.variety(frames, options)
     print("progress: look for the closest training rows", flush=True)
     figures |= measure.privacy(frames, options)
+    for tally in guarded:
+        tally.add(texts_of(made))
+    figures |= checking.figures(guarded)
     allowed = _allowed(schema, source)
     violations = schema.violations(made, allowed)
     figures["constraint_violations"] = measure.broken(violations, rows)
@@ -145,8 +151,9 @@ def run(
     card = judged.card() if judged.card_path.is_file() else {}
     problem = rival.problem if rival is not None else ""
     story = Story(
-        figures, content, frames, likeness, taught, violations, asked, made, card, problem, options
-    )
+        figures, content, frames, likeness, taught, violations, asked, made, guarded, card, problem,
+        options,
+    )  # fmt: skip
     written = Evaluation(evaluation)
     evaluation.mkdir(parents=True, exist_ok=True)
     import pyarrow.parquet as pq

@@ -17,6 +17,8 @@ from components.evaluate.table.fidelity import correlations
 from components.evaluate.table.frames import Frame, is_number
 from components.evaluate.table.measure import Frames, Likeness, Taught
 from components.evaluate.table.options import EvaluateTableOptions
+from components.guards.checking import Tally
+from components.guards.checking import section as guards_section
 from components.table_schema import NUMERICAL
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Story:
     violations: Mapping[str, npt.NDArray[np.bool_]]
     asked: Sequence[Asked]
     made: pa.Table
+    guarded: Sequence[Tally]
     card: Mapping[str, Any]
     problem: str
     options: EvaluateTableOptions
@@ -56,6 +59,7 @@ def page(story: Story) -> str:
         _variety(story),
         _privacy(story),
         *_constraints(story),
+        *guards_section(story.guarded, "generated rows"),
         *_conditions(story),
         _samples(story),
         *_training(story),

@@ -20,6 +20,8 @@ def ingest(
     image_column: str,
     label_column: str,
     time_column: str,
+    provenance: str,
+    provenance_column: str,
     reference_from: str,
     reference_to: str,
     current_from: str,

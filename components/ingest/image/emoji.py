@@ -93,7 +93,9 @@ class Emoji:
     def files(self) -> dict[str, Path]:
         return {"emoji-test.txt": self._list, "NotoColorEmoji.ttf": self._font}
 
-    def pictures(self, image_column: str, label_column: str, time_column: str) -> Iterator[Picture]:
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
         font = _load(self._font)
         group = ""
         newest = dt.datetime.max.replace(tzinfo=dt.UTC)

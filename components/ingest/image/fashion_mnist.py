@@ -58,7 +58,9 @@ class FashionMnist:
     def files(self) -> dict[str, Path]:
         return self._files
 
-    def pictures(self, image_column: str, label_column: str, time_column: str) -> Iterator[Picture]:
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
         for part in _PARTS:
             images = _read(self._files[f"{part}-images"], (_SIDE, _SIDE))
             labels = _read(self._files[f"{part}-labels"], ())

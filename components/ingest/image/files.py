@@ -15,6 +15,7 @@ from components.errors import DataError
 from components.ingest.documents import parse_time
 from components.ingest.formats import read_lines
 from components.ingest.image.pictures import Picture, read_file
+from components.provenance import parse as parse_provenance
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,14 +53,16 @@ class Files:
             )
         return files
 
-    def pictures(self, image_column: str, label_column: str, time_column: str) -> Iterator[Picture]:
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
         files = self.files()
         if self._location.is_dir():
             labels = _folder_labels(files) if label_column else {}
             for name, path in files.items():
                 yield Picture(name, partial(read_file, path), labels.get(name, ""))
             return
-        columns = (image_column, label_column, time_column)
+        columns = (image_column, label_column, time_column, provenance_column)
         for name, path in files.items():
             read = _read_csv if _kind(path) == ".csv" else _read_parquet
             yield from read(name, path, *columns)
@@ -135,7 +138,12 @@ def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
 
 
 def _read_csv(
-    name: str, path: Path, image_column: str, label_column: str, time_column: str
+    name: str,
+    path: Path,
+    image_column: str,
+    label_column: str,
+    time_column: str,
+    provenance_column: str,
 ) -> Iterator[Picture]:
     columns = [column for column in (image_column, label_column, time_column) if column]
     for index, row in enumerate(_rows(path, columns)):
@@ -145,11 +153,17 @@ def _read_csv(
             partial(read_file, _beside(path, row[image_column])),
             row[label_column].strip() if label_column else "",
             _time(row.get(time_column), time_column, where),
+            provenance=parse_provenance(row.get(provenance_column), where, provenance_column),
         )
 
 
 def _read_parquet(
-    name: str, path: Path, image_column: str, label_column: str, time_column: str
+    name: str,
+    path: Path,
+    image_column: str,
+    label_column: str,
+    time_column: str,
+    provenance_column: str,
 ) -> Iterator[Picture]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -160,6 +174,7 @@ def _read_parquet(
         with pq.ParquetFile(path) as reader:
             schema = reader.schema_arrow
             _need(path, schema.names, columns)
+            columns += [provenance_column] if provenance_column in schema.names else []
             _need_bytes(path, schema, image_column)
             names = _class_names(schema, label_column)
             for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
@@ -170,6 +185,9 @@ def _read_parquet(
                         partial(_content, row[image_column]),
                         _label(row.get(label_column), names, where),
                         _time(row.get(time_column), time_column, where),
+                        provenance=parse_provenance(
+                            row.get(provenance_column), where, provenance_column
+                        ),
                     )
                     index += 1
     except (pa.ArrowException, OSError) as error:

@@ -13,6 +13,7 @@ from components.artifacts import (
     CURRENT,
     EVAL,
     IMAGE,
+    PROVENANCE,
     SPLITS,
     TRAIN,
     Examples,
@@ -43,6 +44,7 @@ COLUMNS = {
     "contrast": "double",
     "perceptual_hash": "int64",
     "problem": "string",
+    PROVENANCE: "string",
 }
 
 
@@ -144,7 +146,9 @@ class _Ingestion:
                     continue
                 split = self._splitter.split(picture, found.example_id)
                 self._note(split, picture, found)
-                writer.write(split, _row(picture, data, found), len(data))
+                row = _row(picture, data, found)
+                row[PROVENANCE] = picture.provenance or self._options.provenance or None
+                writer.write(split, row, len(data))
                 written = self._counts["decoded"]
                 if written >= reported + _REPORT_EVERY:
                     reported = written
@@ -162,7 +166,10 @@ class _Ingestion:
         options = self._options
         self._counts["pictures"] = self._counts["in era"] = 0
         for picture in self._source.pictures(
-            options.image_column, options.label_column, options.time_column
+            options.image_column,
+            options.label_column,
+            options.time_column,
+            options.provenance_column,
         ):
             self._counts["pictures"] += 1
             if self._splitter.in_era(picture):

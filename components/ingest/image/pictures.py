@@ -22,6 +22,7 @@ class Picture:
         label: its class, empty where it has none.
         event_time: when it was made, in UTC, or None.
         held_out: whether the source itself sets it aside for testing.
+        provenance: who made it, as components/provenance.py says, or None.
     """
 
     document_id: str
@@ -29,6 +30,7 @@ class Picture:
     label: str
     event_time: dt.datetime | None = None
     held_out: bool = False
+    provenance: str | None = None
 
 
 class Source(Protocol):
@@ -41,7 +43,9 @@ class Source(Protocol):
             DataError: there are none.
         """
 
-    def pictures(self, image_column: str, label_column: str, time_column: str) -> Iterator[Picture]:
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
         """Streams the images in a fixed order; can be called anew.
 
         Raises:

@@ -19,6 +19,8 @@ def ingest(
     source: str,
     columns: list,
     time_column: str,
+    provenance: str,
+    provenance_column: str,
     categorical: list,
     constraints: list,
     missing_values: list,

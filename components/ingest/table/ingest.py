@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.artifacts import (
     CURRENT,
     EVAL,
+    PROVENANCE,
     SPLITS,
     TABLE,
     TRAIN,
@@ -25,6 +26,7 @@ from components.artifacts import (
 from components.errors import ConfigError, DataError
 from components.ingest.table.options import IngestTableOptions
 from components.ingest.table.sources import TableSource, open_source, snapshot_digest
+from components.provenance import parse as parse_provenance
 from components.table_schema import RESERVED, Column, TableSchema, parse_constraint
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ def run(options: IngestTableOptions, examples: Path) -> ExamplesManifest:
 
     splitter = TableSplitter(options)
     source = open_source(options.source, options.missing_values)
-    names = chosen_columns(options, source.names)
+    names = chosen_columns(
+        options, [name for name in source.names if name != options.provenance_column]
+    )
     found = source.types()
     types = {name: found[name] for name in names}
     _check(options, types)
@@ -144,15 +148,18 @@ class _Ingestion:
         self._options, self._source, self._examples = options, source, examples
         self._names, self._types, self._splitter = names, types, splitter
 
-    def _batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Array]]:
-        """Rows of the chosen columns in their types, with the rows' times."""
+    def _batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Array, pa.Array]]:
+        """Rows of the chosen columns in their types, with the rows' times and provenance."""
         import pyarrow as pa
 
         from components.ingest.table.inference import convert
         from components.ingest.table.rows import TIME_TYPE, event_times
 
         time = self._options.time_column
+        tagged = self._options.provenance_column
         needed = [*self._names, *([time] if time and time not in self._names else [])]
+        if tagged in self._source.names and tagged not in needed:
+            needed.append(tagged)
         for where, batch in self._source.batches(needed):
             columns = dict(zip(needed, batch.columns, strict=True))
             arrays = [
@@ -161,9 +168,23 @@ class _Ingestion:
             rows = pa.record_batch(arrays, names=self._names)
             if time:
                 column = rows.column(time) if time in self._names else columns[time]
-                yield rows, event_times(column, time, where)
+                times = event_times(column, time, where)
             else:
-                yield rows, pa.nulls(rows.num_rows, TIME_TYPE)
+                times = pa.nulls(rows.num_rows, TIME_TYPE)
+            yield rows, times, self._provenance(columns.get(tagged), rows.num_rows, where)
+
+    def _provenance(self, column: pa.Array | None, rows: int, where: str) -> pa.Array:
+        """Who made each row: what the source says, or else the configuration."""
+        import pyarrow as pa
+
+        otherwise = self._options.provenance or None
+        if column is None:
+            return pa.array([otherwise] * rows, pa.string())
+        name = self._options.provenance_column
+        # Few tags stand in many rows.
+        read = {tag: parse_provenance(tag, where, name) for tag in column.unique().to_pylist()}
+        tags = [read[tag] or otherwise for tag in column.to_pylist()]
+        return pa.array(tags, pa.string())
 
     def choose(self) -> None:
         """Finds which rows are kept, where there are more than are wanted."""
@@ -171,7 +192,7 @@ class _Ingestion:
         from components.ingest.table.splitting import SmallestNumbers
 
         smallest: dict[str, SmallestNumbers] = {}
-        for rows, times in self._batches():
+        for rows, times, _ in self._batches():
             if not rows.num_rows:
                 continue
             numbers = numbers_of(row_digests(rows))[:, 0]
@@ -201,30 +222,31 @@ class _Ingestion:
         self._trained: Counter[str] = Counter()
         self._held: list[int] = []
         fields = [("example_id", pa.string()), ("document_id", pa.string())]
-        fields += [*self._types.items(), ("event_time", TIME_TYPE)]
+        fields += [*self._types.items(), ("event_time", TIME_TYPE), (PROVENANCE, pa.string())]
         self._schema = pa.schema(fields)
         with Occurrences() as seen, ShardWriter(self._examples, self._schema) as writer:
-            for rows, times in self._batches():
+            for rows, times, tags in self._batches():
                 if not rows.num_rows:
                     continue
                 self._read += rows.num_rows
                 digests = row_digests(rows)
                 numbers = numbers_of(digests)
                 for split, mask in self._splitter.splits(times, numbers).items():
-                    self._write(split, mask, (rows, times, digests, numbers), seen, writer)
+                    self._write(split, mask, (rows, times, tags, digests, numbers), seen, writer)
         self._splits = writer.splits
 
     def _write(self, split: str, mask: Any, batch: Any, seen: Any, writer: Any) -> None:
         """Writes the marked rows of a batch to a split."""
         import pyarrow as pa
 
-        rows, times, digests, numbers = batch
+        rows, times, tags, digests, numbers = batch
         places = mask.nonzero()[0]
         if not len(places):
             return
         ids = pa.array([_example_id(digests[place], seen) for place in places], pa.string())
         kept = rows.take(pa.array(places))
-        columns = [ids, ids, *kept.columns, times.take(pa.array(places))]
+        taken = [column.take(pa.array(places)) for column in (times, tags)]
+        columns = [ids, ids, *kept.columns, *taken]
         writer.write_batch(split, pa.record_batch(columns, schema=self._schema))
         for profile, column in zip(self._profiles, kept.columns, strict=True):
             profile.add(column)

@@ -86,7 +86,7 @@ def test_the_decision_records_everything_in_one_place(bench: Make) -> None:
     decision = judge.decision
     expected = {
         "metric": BITS, "at_most": 1.9, "at_least": None, "tolerance": 0.0, "min_samples": 10,
-        "confidence": 0.95, "severity": "block", "if_absent": None, "hint": None,
+        "confidence": 0.95, "end": "worst", "severity": "block", "if_absent": None, "hint": None,
         "value": 1.9, "low": 1.85, "high": 1.95, "samples": 120,
         "bound": 1.9, "verdict": "fail", "reason": "1.9 (up to 1.95) is above 1.9",
     }  # fmt: skip

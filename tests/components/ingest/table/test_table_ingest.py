@@ -79,7 +79,7 @@ def test_columns_of_texts_get_the_types_that_all_values_have(trips: Path, tmp_pa
     assert found[4] | {"example_id": "", "document_id": ""} == {
         "trip": 4, "city": None, "postal": "10115", "price": 3.0, "member": None,
         "day": dt.date(2013, 2, 8), "left": dt.datetime(2013, 2, 8, 11, tzinfo=dt.UTC),
-        "note": "ok", "event_time": None, "example_id": "", "document_id": "",
+        "note": "ok", "event_time": None, "provenance": None, "example_id": "", "document_id": "",
     }  # fmt: skip
 
 
