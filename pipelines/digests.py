@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 from pathlib import Path
 
+from components.errors import ConfigError
+from components.guards.options import WORDS, GuardOptions
+from components.validate.suite import suite_path
 from pipelines.config import Config
 
 # A newer version of any of these may change what a step computes.
@@ -44,6 +48,49 @@ def code_digest(*others: Path) -> str:
     for path in others:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def files_of(config: Config) -> list[Path]:
+    """The files that a configuration names and that decide what steps do, as their code does.
+
+    They are an expectation suite, known outputs, and of guards the lists of words and the modules
+    of scorers that are not ours.
+
+    Raises:
+        ConfigError: one is not there.
+    """
+    validation = config.validation
+    named = {"validate.known_outputs": validation.known_outputs}
+    files = [suite_path(validation.suite)]
+    guards = [*validation.guards, *getattr(config.evaluate, "guards", [])]
+    for guard in guards:
+        lists = guard.options.get("lists", []) if guard.scorer == WORDS else []
+        # Names of lists that ship with Loomline are no paths.
+        named[f"guard {guard.name!r}"] = [one for one in lists if Path(one).suffix]
+        files += _module_file(guard)
+    for where, names in named.items():
+        for name in map(Path, names):
+            if not name.is_file():
+                raise ConfigError(f"{where}: expected a file at {name}. Received: none there")
+            files.append(name)
+    return files
+
+
+def _module_file(guard: GuardOptions) -> list[Path]:
+    """The module of a scorer that is not part of Loomline, whose code has a digest already."""
+    name = guard.scorer.rpartition(".")[0]
+    if name.startswith("components."):
+        return []
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            f"guard {guard.name!r}: expected a module {name} that can be imported. Received: none; "
+            "put its folder on PYTHONPATH"
+        )
+    return [Path(spec.origin)] if Path(spec.origin).is_file() else []
 
 
 def inputs_fingerprint(config: Config, source_digest: str, code: str) -> str:

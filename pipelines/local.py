@@ -14,9 +14,8 @@ from components.push.approval import read_approvers
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
 from components.summarize.summarize import run as summarize
-from components.validate.suite import suite_path
 from pipelines.config import Config
-from pipelines.digests import code_digest, inputs_fingerprint
+from pipelines.digests import code_digest, files_of, inputs_fingerprint
 from pipelines.output import Output, locked
 from pipelines.steps import Listener, StepRecord, run_pipeline
 
@@ -63,7 +62,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
 
     Raises:
         BusyError: another run holds the output folder.
-        ConfigError: there is no such expectation suite.
+        ConfigError: there is no such expectation suite, or another file that is named.
         DataError: the source does not exist or cannot be read.
         PublishError: the output folder cannot be written.
     """
@@ -93,8 +92,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
 
 def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]:
     source = config.kind.snapshot_digest(config.source)
-    # A suite that does not ship with the step is code, too.
-    code = code_digest(suite_path(config.validation.suite))
+    code = code_digest(*files_of(config))
     base_path = Path(config.push.base_path or output.models).resolve()
     approvers = Path(config.push.approvers).resolve() if config.push.approvers else None
     if approvers is not None:

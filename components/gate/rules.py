@@ -116,13 +116,10 @@ def _against_champion(
         return _Outcome(False, f"not comparable: {champion.name} has no such figure")
     # The evaluate step measures the difference itself where it scored both models.
     paired = figures.get(f"{rule.metric}_minus_champion") or champion.difference(rule.metric)
-    if (
-        paired is None
-        or paired.low is None
-        or paired.high is None
-        or not math.isfinite(other.value)
-    ):
+    if paired is None or paired.low is None or paired.high is None:
         return _against(rule, figure, other.value, champion.name)
+    if not all(map(math.isfinite, (other.value, paired.value, paired.low, paired.high))):
+        return _Outcome(False, f"the difference from {champion.name} is not a number")
     paired = at(paired, rule.confidence)
     # Both models scored the same texts, so the texts' own difficulty cancels out of the
     # difference: its interval is far narrower than that of either model's figure.

@@ -2,128 +2,43 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import dataclasses
-import json
-import random
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.approval_desk import Desk
 from components.artifacts import (
-    Decision,
-    Drift,
     Evaluation,
     Model,
     Pending,
     Published,
-    digest_files,
-    published_versions,
     read_json,
 )
 from components.errors import (
     AlteredModelError,
     ApprovalError,
     ConfigError,
-    LoomlineError,
-    PublishError,
 )
 from components.push.approved import publish_approved
-from components.push.options import PushOptions
 from components.push.push import run as push
-from components.summarize.records import Records, record_push
+from components.summarize.records import Records
 from pipelines.cli import main
 from pipelines.config import load_config
 from pipelines.local import _arguments
 from pipelines.output import Output
 from pipelines.reviewing import Review
 from pipelines.stack import settling
-from serving.review import reviewers
 from serving.review.candidates import read_candidate
 from serving.review.deciding import decide
 from serving.review.errors import ReviewError
-from serving.review.signing import load_key, make_key, public_bytes, sign
-from serving.store import Store, StoreError, open_store
-from serving.store.audit import checked
-
-
-@dataclasses.dataclass
-class Desk:
-    """An output folder, a reviewer, and the models that wait for her."""
-
-    root: Path
-
-    def __post_init__(self) -> None:
-        self.key_path = self.root / "ada.key"
-        self.approvers = self.root / "approvers.json"
-        if not self.key_path.exists():
-            reviewers.add(self.approvers, "Ada", public_bytes(make_key(self.key_path)))
-        self.key = load_key(self.key_path)
-        (self.reviewer,) = reviewers.read(self.approvers)
-        self.models = self.root / "out" / "models"
-
-    def options(self) -> PushOptions:
-        return PushOptions(
-            model_name="text", base_path=str(self.models), approvers=str(self.approvers)
-        )
-
-    def records(self, run: str) -> Path:
-        return self.root / "out" / "records" / run
-
-    def artifacts(self, run: str) -> tuple[Path, Path, Path, Path]:
-        model, decision, evaluation, drift = (
-            self.root / run / name for name in ("model", "decision", "evaluation", "drift")
-        )
-        saved = Model(model).saved_model
-        (saved / "variables").mkdir(parents=True)
-        (saved / "saved_model.pb").write_bytes(f"graph of {run}".encode())
-        (saved / "variables" / "variables.index").write_bytes(b"weights")
-        digest = Model(model).digest()
-        figures = {"copy_share": {"value": 0.1, "samples": 64}}
-        about = {"figures": figures, "model_digest": digest, "eval_digest": "e"}
-        Evaluation(evaluation).write(about, "<p>evaluation</p>")
-        Drift(drift).write({"figures": {}}, "<p>drift</p>")
-        versions = published_versions(self.models, "text")
-        reports = (Evaluation(evaluation).json_path, Drift(drift).json_path)
-        verdict = {
-            "approved": True,
-            "approval": "manual",
-            "reason": "approved: all 3 rules pass",
-            "model_digest": digest,
-            "evidence": {path.name: digest_files(path) for path in reports},
-            "champion_version": versions[-1].version if versions else None,
-        }
-        Decision(decision).write(verdict, "<p>decision</p>")
-        return model, decision, evaluation, drift
-
-    def wait(self, run: str) -> Pending:
-        """Has a model of that run wait, as the push step does."""
-        records = self.records(run)
-        waiting = push(*self.artifacts(run), self.options(), {"run": run}, records)
-        assert isinstance(waiting, Pending)
-        record_push(records, waiting)
-        return waiting
-
-    def review(self, run: str, url: str | None = None) -> Review:
-        return Review.of(str(self.records(run)), self.key_path, None, url)
-
-    def store(self) -> Store:
-        return open_store(f"sqlite:///{self.root / 'out' / 'store.sqlite'}")
-
-    def events(self) -> list[str]:
-        with contextlib.closing(self.store()) as store:
-            return [entry.read()["event"] for entry in checked(store.audit.entries())]
-
-    def versions(self) -> list[int]:
-        return [version.version for version in published_versions(self.models, "text")]
+from serving.review.signing import make_key
+from serving.store import StoreError
 
 
 @pytest.fixture
@@ -359,209 +274,7 @@ def test_serving_settles_by_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     assert desk.versions() == [1]
 
 
-# --- Tampering --------------------------------------------------------------------------------
-
-
-def _edit(path: Path, chance: random.Random) -> None:
-    content = bytearray(path.read_bytes())
-    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-    path.write_bytes(bytes(content))
-
-
-def _change_model(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    files = sorted(path for path in waits.path.rglob("*") if path.is_file())
-    _edit(chance.choice([path for path in files if "loomline" not in path.parts]), chance)
-
-
-def _add_to_model(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    (waits.path / f"extra-{chance.randrange(9)}").write_bytes(b"ops")
-
-
-def _remove_from_model(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    (waits.path / "variables" / "variables.index").unlink()
-
-
-def _change_evidence(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    aside = (waits.pending_path, waits.approval_path)
-    files = [path for path in sorted(waits.provenance_folder.iterdir()) if path not in aside]
-    _edit(chance.choice(files), chance)
-
-
-def _add_evidence(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    (waits.provenance_folder / f"note-{chance.randrange(9)}.json").write_text("{}")
-
-
-def _remove_evidence(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    chance.choice([waits.provenance_path, Drift(waits.provenance_folder).json_path]).unlink()
-
-
-def _change_record(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    """One letter of the payload or of the signature."""
-    envelope = json.loads(waits.approval_path.read_text())
-    signature = envelope["signatures"][0]
-    holder, name = chance.choice([(envelope, "payload"), (signature, "sig")])
-    raw = bytearray(base64.b64decode(holder[name]))
-    raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
-    holder[name] = base64.b64encode(raw).decode()
-    waits.approval_path.write_text(json.dumps(envelope))
-
-
-def _reword(waits: Pending, chance: random.Random, **changed: Any) -> dict[str, Any]:
-    envelope = json.loads(waits.approval_path.read_text())
-    statement = json.loads(base64.b64decode(envelope["payload"]))
-    statement["predicate"] |= changed
-    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
-    waits.approval_path.write_text(json.dumps(envelope))
-    predicate: dict[str, Any] = statement["predicate"]
-    return predicate
-
-
-def _extend(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    _reword(waits, chance, expires=f"2{chance.randrange(100, 999)}-01-01T00:00:00+00:00")
-
-
-def _sign_as_stranger(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    stranger = make_key(desk.root / "stranger.key")
-    waits.approval_path.write_text(sign(stranger, waits.digests(), _reword(waits, chance)))
-
-
-def _sign_in_her_name(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    _sign_as_stranger(waits, desk, chance)
-    envelope = json.loads(waits.approval_path.read_text())
-    envelope["signatures"][0]["keyid"] = desk.reviewer.key_id
-    waits.approval_path.write_text(json.dumps(envelope))
-
-
-def _revoke(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    reviewers.revoke(desk.approvers, desk.reviewer.key_id)
-
-
-def _expire_key(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    content = json.loads(desk.approvers.read_text())
-    content["reviewers"][0]["expires"] = "2026-01-01T00:00:00+00:00"
-    desk.approvers.write_text(json.dumps(content))
-
-
-def _replay_of_another(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    """The record that published the version before."""
-    newest = published_versions(desk.models, "text")[-1]
-    shutil.copyfile(newest.approval_path, waits.approval_path)
-
-
-def _replay_the_model(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    """A published version with its record, put where the candidate waits."""
-    newest = published_versions(desk.models, "text")[-1]
-    shutil.rmtree(waits.path)
-    shutil.copytree(newest.path, waits.path)
-
-
-def _sign_refusal(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    predicate = _reword(waits, chance, verdict="rejected")
-    waits.approval_path.write_text(sign(desk.key, waits.digests(), predicate))
-
-
-def _sign_for_another_place(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    name, value = chance.choice([("run", "z"), ("model_name", "image"), ("champion_version", 7)])
-    predicate = _reword(waits, chance, **{name: value})
-    waits.approval_path.write_text(sign(desk.key, waits.digests(), predicate))
-
-
-def _used_nonce(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    newest = published_versions(desk.models, "text")[-1]
-    payload = json.loads(newest.approval_path.read_text())["payload"]
-    nonce = json.loads(base64.b64decode(payload))["predicate"]["nonce"]
-    predicate = _reword(waits, chance, nonce=nonce)
-    waits.approval_path.write_text(sign(desk.key, waits.digests(), predicate))
-
-
-def _garbage(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    junk: list[object] = [[], {}, 7, None, {"signatures": []}, "x", {"payloadType": 1}]
-    text = json.dumps(chance.choice(junk))
-    waits.approval_path.write_text(chance.choice([text, text[:-1], "\0" * 40, "[" * 5000]))
-
-
-def _two_signatures(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    envelope = json.loads(waits.approval_path.read_text())
-    envelope["signatures"] *= 2
-    waits.approval_path.write_text(json.dumps(envelope))
-
-
-def _lighten(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    """Her own signature over less than everything."""
-    digests = waits.digests()
-    del digests[chance.choice(sorted(digests))]
-    waits.approval_path.write_text(sign(desk.key, digests, _reword(waits, chance)))
-
-
-def _change_pending(waits: Pending, desk: Desk, chance: random.Random) -> None:
-    content = waits.read()
-    name, value = chance.choice([("run", "z"), ("model_name", "z"), ("champion_version", 9)])
-    waits.pending_path.write_text(json.dumps({**content, name: value}))
-
-
-ATTEMPTS: list[Callable[[Pending, Desk, random.Random], None]] = [
-    _change_model,
-    _add_to_model,
-    _remove_from_model,
-    _change_evidence,
-    _add_evidence,
-    _remove_evidence,
-    _change_record,
-    _extend,
-    _sign_as_stranger,
-    _sign_in_her_name,
-    _revoke,
-    _expire_key,
-    _replay_of_another,
-    _replay_the_model,
-    _sign_refusal,
-    _sign_for_another_place,
-    _used_nonce,
-    _garbage,
-    _two_signatures,
-    _lighten,
-    _change_pending,
-]
-
-
-@pytest.fixture(scope="module")
-def approved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A desk with a published version, and an approved candidate that is not published yet."""
-    desk = Desk(tmp_path_factory.mktemp("desk"))
-    desk.wait("a")
-    desk.review("a").approve("", 7)
-    waits = desk.wait("b")
-    with contextlib.closing(desk.store()) as store:
-        candidate = read_candidate(waits.path)
-        decide(store, candidate, desk.key, desk.approvers, verdict="approved", comment="")
-    return desk.root
-
-
-@pytest.fixture
-def copied(approved: Path, tmp_path: Path) -> Desk:
-    shutil.copytree(approved, tmp_path / "desk")
-    return Desk(tmp_path / "desk")
-
-
-@pytest.mark.parametrize("seed", range(100))
-def test_tampering_is_refused(copied: Desk, seed: int) -> None:
-    desk = copied
-    waits = Pending(desk.models / "text" / ".pending" / "b")
-    ATTEMPTS[seed % len(ATTEMPTS)](waits, desk, random.Random(seed))
-    before = {path: path.read_bytes() for path in waits.path.rglob("*") if path.is_file()}
-    with pytest.raises(LoomlineError) as raised:
-        publish_approved(waits, desk.approvers)
-    assert not isinstance(raised.value, PublishError)
-    assert "expected" in str(raised.value)
-    assert "\n" not in str(raised.value)
-    assert desk.versions() == [1]
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_untampered_it_is_published(copied: Desk) -> None:
-    """What the test before changes is all that stands in the way."""
-    waits = Pending(copied.models / "text" / ".pending" / "b")
-    assert publish_approved(waits, copied.approvers).version == 2
+# --- The log ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["cut off", "written anew"])
