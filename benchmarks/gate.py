@@ -28,8 +28,9 @@ from benchmarks.gate_tampering import attempts, prepare, refusal, untouched
 from components.gate.lineage import Generation, trend
 
 GOALS = {"decisions": 1000, "differences": 0, "attempts": 100, "not_refused": 0, "false_alarms": 5}
-# Standard deviation of the logarithm: of measuring 64 texts, and between trainings.
-MEASURING, TRAINING = 0.02, 0.02
+# Standard deviations of the logarithm: of measuring 64 texts, as in a quick run, and, which is
+# assumed, between trainings.
+MEASURING, TRAINING = 0.03, 0.02
 LENGTHS = (4, 6, 8, 12)
 LOSSES = (0.0, 0.02, 0.05, 0.1)
 

@@ -131,7 +131,7 @@ def _champion(folder: Path, chance: random.Random) -> tuple[Any, Any, str]:
 
 def _figures(chance: random.Random, *, paired: bool) -> Iterator[tuple[str, Figure]]:
     for name in NAMES:
-        if chance.random() < 0.15:
+        if chance.random() < 0.1:
             continue
         yield name, _figure(chance, name)
         if paired and chance.random() < 0.4:
@@ -143,7 +143,7 @@ def _figures(chance: random.Random, *, paired: bool) -> Iterator[tuple[str, Figu
 
 def _figure(chance: random.Random, name: str = "") -> Figure:
     value = chance.choice([0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.5, 2.0])
-    samples, unit = chance.randint(0, 60), "share" if "share" in name else ""
+    samples, unit = chance.randint(5, 60), "share" if "share" in name else ""
     if chance.random() < 0.06:
         value = chance.choice([math.nan, math.inf, -math.inf])
     if name == "wilson_share" and samples and 0 <= value <= 1:
@@ -172,7 +172,8 @@ def policy(chance: random.Random) -> list[dict[str, Any]]:
 
 def _rule(chance: random.Random) -> dict[str, Any]:
     rule: dict[str, Any] = {"metric": chance.choice(METRICS)}
-    numbers = [0.0, 0.2, 0.5, 0.9, 1.0, 1.4, 2.2]
+    # Round ones meet bounds exactly; the others fall between the ends of intervals.
+    numbers = [0.0, 0.5, 1.0, *(round(chance.uniform(-0.3, 2.3), 2) for _ in range(3))]
     named = [name for name in METRICS[:6] if name != rule["metric"] or chance.random() < 0.05]
     kind = chance.random()
     bound: Any = chance.choice(numbers)

@@ -60,10 +60,11 @@ def judge(
     figure = figures.get(rule.metric)
     if figure is None and rule.metric in (not_yet or {}):
         return Judgement(rule, None, None, "pass", (not_yet or {})[rule.metric])
+    severity = rule.severity if figure else rule.if_absent or rule.severity
+    # As it was measured: at another confidence a share's endless interval ends at 1.
+    outcome = _unusable(rule, figure, figures)
     if figure is not None:
         figure = at(figure, rule.confidence)
-    severity = rule.severity if figure else rule.if_absent or rule.severity
-    outcome = _unusable(rule, figure, figures)
     if outcome is None:
         assert figure is not None
         outcome = _compare(rule, figure, figures, champion)

@@ -48,6 +48,7 @@ class GeneratedShare:
     def __init__(self, options: ValidateOptions, known: KnownOutputs | None) -> None:
         self._options, self._known = options, known
         self._splits = {split: _Split() for split in CAPPED}
+        self._set_aside = 0
         self.tags: Counter[str] = Counter()
         most = f"{100 * options.max_generated_share:g}%"
         fails = options.generated_surplus == "fail"

@@ -141,6 +141,13 @@ def test_what_cannot_be_measured_so_soon_passes_and_says_why() -> None:
     assert judge(rule, {}, None, {}).verdict == "fail"
 
 
+def test_an_endless_interval_fails_at_any_confidence() -> None:
+    figures = {"evaluation.copy_share": Figure(0.5, 0.4, math.inf, 50, "share")}
+    for confidence in (0.8, 0.95, 0.99):
+        rule = {"metric": "evaluation.copy_share", "at_most": 1, "confidence": confidence}
+        assert judge(Rule.model_validate(rule), figures, None).verdict == "fail"
+
+
 def test_a_difference_that_is_no_number_fails_at_either_end() -> None:
     figures = {
         BITS["metric"]: Figure(2.0),
