@@ -21,6 +21,7 @@ from serving.rollout.commands import rollout
 from serving.sampling.commands import sample
 from serving.store.audit_commands import audit
 from serving.store.commands import keys, purge
+from serving.store.output_commands import outputs
 from serving.store.registry_commands import lineage, models, runs
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ main.add_command(settle)
 main.add_command(reviewers)
 main.add_command(audit)
 main.add_command(keys)
+main.add_command(outputs)
 main.add_command(purge)
 
 

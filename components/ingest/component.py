@@ -19,7 +19,7 @@ def ingest(
     source: str,
     text_column: str,
     time_column: str,
-    provenance: str,
+    made_by: str,
     provenance_column: str,
     reference_from: str,
     reference_to: str,

@@ -27,7 +27,7 @@ class EraOptions(BaseModel):
         default="",
         description="Column or key that holds each example's time (ISO 8601); empty for none.",
     )
-    provenance: str = Field(
+    made_by: str = Field(
         default="",
         description="Who made the examples of which the source does not say it: human, "
         "model:NAME:VERSION, or edited:NAME:VERSION; empty where it is not known.",
@@ -58,7 +58,7 @@ class EraOptions(BaseModel):
         description="Percentage of the training era held out, chosen by digest.",
     )
 
-    @field_validator("provenance")
+    @field_validator("made_by")
     @classmethod
     def _a_tag(cls, value: str) -> str:
         try:

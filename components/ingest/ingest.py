@@ -96,7 +96,7 @@ class _Ingestion:
                         self._duplicates += 1
                         continue
                     row = _row(digest.hex(), document, position, text)
-                    row[PROVENANCE] = document.provenance or self._options.provenance or None
+                    row[PROVENANCE] = document.provenance or self._options.made_by or None
                     writer.write(split, row, len(text.encode()))
                     rows += 1
                     if rows % _REPORT_EVERY == 0:

@@ -20,7 +20,7 @@ def ingest(
     image_column: str,
     label_column: str,
     time_column: str,
-    provenance: str,
+    made_by: str,
     provenance_column: str,
     reference_from: str,
     reference_to: str,

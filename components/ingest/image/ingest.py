@@ -147,7 +147,7 @@ class _Ingestion:
                 split = self._splitter.split(picture, found.example_id)
                 self._note(split, picture, found)
                 row = _row(picture, data, found)
-                row[PROVENANCE] = picture.provenance or self._options.provenance or None
+                row[PROVENANCE] = picture.provenance or self._options.made_by or None
                 writer.write(split, row, len(data))
                 written = self._counts["decoded"]
                 if written >= reported + _REPORT_EVERY:

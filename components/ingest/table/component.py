@@ -19,7 +19,7 @@ def ingest(
     source: str,
     columns: list,
     time_column: str,
-    provenance: str,
+    made_by: str,
     provenance_column: str,
     categorical: list,
     constraints: list,

@@ -177,7 +177,7 @@ class _Ingestion:
         """Who made each row: what the source says, or else the configuration."""
         import pyarrow as pa
 
-        otherwise = self._options.provenance or None
+        otherwise = self._options.made_by or None
         if column is None:
             return pa.array([otherwise] * rows, pa.string())
         name = self._options.provenance_column

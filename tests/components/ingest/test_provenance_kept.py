@@ -66,7 +66,7 @@ def test_what_the_source_does_not_say_the_configuration_may(tmp_path: Path) -> N
         for number, tag in enumerate(TAGS)
     ]
     source = write(tmp_path / "texts.csv", rows)
-    options = IngestOptions(source=str(source), provenance="model:other:1")
+    options = IngestOptions(source=str(source), made_by="model:other:1")
     ingest_texts(options, tmp_path / "out")
     assert told(tmp_path / "out", "text")[rows[3]["text"]] == "model:other:1"
     assert told(tmp_path / "out", "text")[rows[0]["text"]] == "human"
@@ -84,7 +84,7 @@ def test_rows_of_a_table_do_not_learn_it(tmp_path: Path, ending: str) -> None:
     assert [column["name"] for column in manifest.details["columns"]] == ["number"]
     assert told(tmp_path / "out", "number") == {row["number"]: row["who"] for row in rows}
     plain = write(tmp_path / "plain.csv", [{"number": n} for n in range(24)])
-    ingest_table(IngestTableOptions(source=str(plain), provenance="human"), tmp_path / "plain")
+    ingest_table(IngestTableOptions(source=str(plain), made_by="human"), tmp_path / "plain")
     assert told(tmp_path / "plain", "number") == dict.fromkeys(range(24), "human")
     ids = [
         {row for batch in Examples(tmp_path / name).batches("train") for row in batch["example_id"]}
@@ -116,4 +116,4 @@ def test_a_tag_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rows 1 to 1\. Received: 'Bordeaux'"):
         ingest_table(IngestTableOptions(source=str(source)), tmp_path / "out")
     with pytest.raises(ValidationError, match="expected one of human, model:NAME:VERSION"):
-        IngestOptions(source="a.txt", provenance="robot")
+        IngestOptions(source="a.txt", made_by="robot")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from serving.store import RequestRecord, Store
 from serving.store.commands import keys, purge
+from serving.store.output_commands import outputs
 
 
 def call(group: object, *arguments: str) -> Result:
@@ -42,6 +45,45 @@ def test_old_requests_go(store: Store, url: str, record: Callable[..., RequestRe
     done = call(purge, f"--store={url}", "--days=2")
     assert "deleted 1 requests" in done.output
     assert [one.id for one in store.requests.recent(5)] == ["b"]
+
+
+def test_what_a_model_answered_is_written(
+    store: Store, url: str, record: Callable[..., RequestRecord], tmp_path: Path
+) -> None:
+    store.requests.add(
+        [
+            record("a", outputs={"text": "an answer"}, inputs={"prompt": "ask"}, version=3),
+            record("b", outputs={"text": ""}),
+            record("c", outputs=None),
+            record("d", outputs={"text": "no", "x": 1}, status="error"),
+            record("e", outputs={"text": "of another"}, model="other"),
+        ]
+    )
+    path = tmp_path / "outputs.jsonl"
+    done = call(outputs, f"--store={url}", f"--to={path}")
+    assert done.output == f"{path}: 1 outputs\n"
+    (line,) = map(json.loads, path.read_text("utf-8").splitlines())
+    assert {name: line[name] for name in ("prompt", "text", "provenance")} == {
+        "prompt": "ask",
+        "text": "an answer",
+        "provenance": "model:text:3",
+    }
+    wrong = call(outputs, f"--store={url}", f"--to={tmp_path / 'none' / 'a'}")
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_all_pages_of_answers_are_written(
+    store: Store,
+    url: str,
+    record: Callable[..., RequestRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.store.output_commands._PAGE", 2)
+    store.requests.add([record(f"r{n}", outputs={"text": f"answer {n}"}) for n in range(5)])
+    path = tmp_path / "outputs.jsonl"
+    assert "5 outputs" in call(outputs, f"--store={url}", f"--to={path}").output
 
 
 @pytest.mark.parametrize("days", ["nan", "1e12"])
