@@ -137,8 +137,9 @@ def _figures(chance: random.Random, *, paired: bool) -> Iterator[tuple[str, Figu
         if paired and chance.random() < 0.4:
             shift = chance.choice([-0.4, -0.05, 0.0, 0.05, 0.4, math.nan])
             spread = chance.choice([0.01, 0.2, math.inf])
-            ends = chance.choice([(shift - spread, shift + spread)] * 3 + [(None, None)])
-            yield f"{name}_minus_champion", _numbers(shift, *ends, 20, "")
+            known = chance.random() < 0.75
+            low, high = (shift - spread, shift + spread) if known else (None, None)
+            yield f"{name}_minus_champion", _numbers(shift, low, high, 20, "")
 
 
 def _figure(chance: random.Random, name: str = "") -> Figure:

@@ -78,8 +78,7 @@ def run(
     print("progress: compare the samples with the training text", flush=True)
     judgement = samples_figures(samples, _texts(source, TRAIN), options)
     figures |= judgement.figures
-    for tally in guarded:
-        tally.add([sample.text for sample in samples])
+    checking.check(guarded, [sample.text for sample in samples])
     figures |= checking.figures(guarded)
     print("progress: time single requests", flush=True)
     figures["model_bytes"] = costs.size(judged.saved_model)

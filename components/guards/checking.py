@@ -33,23 +33,19 @@ class Tally:
     kinds: dict[str, int] = dataclasses.field(default_factory=dict)
     examples: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
-    def add(self, texts: Sequence[str]) -> list[bool]:
-        """Scores texts; whether each is flagged."""
-        scores = self.guard.check(texts)
-        flags = [self.guard.flags(score) for score in scores]
-        self.texts += len(texts)
-        for text, score, flagged in zip(texts, scores, flags, strict=True):
-            if flagged:
-                self._note(text, score)
-        return flags
+    def note(self, score: Score, shown: str) -> None:
+        """Counts a flagged text.
 
-    def _note(self, text: str, score: Score) -> None:
+        Args:
+            score: of the text.
+            shown: the text around what was found, masked.
+        """
         self.flagged += 1
         kinds = sorted({span.kind for span in score.spans})
         for kind in kinds:
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
         if len(self.examples) < _EXAMPLES_KEPT:
-            self.examples.append((masked(text, score.spans), ", ".join(kinds)))
+            self.examples.append((shown, ", ".join(kinds)))
 
     @property
     def figure(self) -> Figure:
@@ -69,13 +65,39 @@ def tallies(guards: Iterable[GuardOptions]) -> list[Tally]:
     return [Tally(load(options)) for options in guards]
 
 
+def check(found: Sequence[Tally], texts: Sequence[str]) -> list[list[bool]]:
+    """Scores texts with every guard, and counts.
+
+    Returns:
+        For each guard whether it flags each text.
+    """
+    scores = [tally.guard.check(texts) for tally in found]
+    for tally, of_guard in zip(found, scores, strict=True):
+        tally.texts += len(texts)
+        for row, score in enumerate(of_guard):
+            if tally.guard.flags(score):
+                # What one guard finds, the example of another must not show.
+                others = [span for each in scores for span in each[row].spans]
+                tally.note(score, around(masked(texts[row], others), score.spans))
+    return [
+        [tally.guard.flags(score) for score in of_guard]
+        for tally, of_guard in zip(found, scores, strict=True)
+    ]
+
+
+def hidden(found: Sequence[Tally], text: str) -> str:
+    """A text without what the guards find in it."""
+    spans = [span for tally in found for span in tally.guard.check([text])[0].spans]
+    return masked(text, spans)
+
+
 def figures(found: Iterable[Tally]) -> dict[str, Figure]:
     """`guards.NAME.share` of each."""
     return {f"guards.{tally.guard.name}.share": tally.figure for tally in found}
 
 
-def masked(text: str, spans: Sequence[Span]) -> str:
-    """The text around the first span, with all but the first letter of each span hidden.
+def masked(text: str, spans: Iterable[Span]) -> str:
+    """The text with all but the first letter of each span hidden.
 
     A report is passed on to more people than the data are.
     """
@@ -83,10 +105,15 @@ def masked(text: str, spans: Sequence[Span]) -> str:
     for span in spans:
         for place in range(span.start + 1, min(span.end, len(letters))):
             letters[place] = "\u2022"
+    return "".join(letters)
+
+
+def around(text: str, spans: Sequence[Span]) -> str:
+    """The part of a text around the first span; its beginning where there is none."""
     first = min(spans, key=lambda span: span.start, default=Span(0, 0, ""))
     start, end = max(first.start - _AROUND, 0), first.end + _AROUND
-    shown = " ".join("".join(letters[start:end]).split())
-    return ("\u2026" if start else "") + shown + ("\u2026" if end < len(letters) else "")
+    shown = " ".join(text[start:end].split())
+    return ("\u2026" if start else "") + shown + ("\u2026" if end < len(text) else "")
 
 
 def section(found: Sequence[Tally], what: str) -> list[page.Section]:

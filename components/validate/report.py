@@ -8,7 +8,7 @@ from typing import Any
 
 from components import page
 from components.artifacts import PROVENANCE, ExamplesManifest, Rejected
-from components.guards.checking import Tally
+from components.guards.checking import Tally, hidden
 from components.guards.checking import section as guards_section
 from components.validate.generated import GeneratedShare
 from components.validate.suite import Outcome, Suite
@@ -65,7 +65,7 @@ def render(
             *guards_section(guarded, "examples"),
             page.Section(
                 "Rows set aside",
-                _rows(rejected, failed),
+                _rows(rejected, failed, guarded),
                 note="Below each stands the expectation that it failed, its split and its id.",
             ),
         ],
@@ -109,7 +109,7 @@ def _row(outcome: Outcome) -> list[page.Cell]:
     ]
 
 
-def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
+def _rows(rejected: Rejected, failed: int, guarded: Sequence[Tally]) -> list[page.Block]:
     if not failed:
         return ["None."]
     import pyarrow.parquet as pq
@@ -119,7 +119,7 @@ def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
         first = next(reader.iter_batches(_REJECTED_SHOWN, columns=present)).to_pylist()
     blocks: list[page.Block] = [
         page.quote(
-            _shown(row["text"] if "text" in row else _values(row)),
+            _shown(_told(row, guarded)),
             f"{str(row['reason']).rstrip('.')} ({row['split']}, {str(row['example_id'])[:12]})",
         )
         for row in first
@@ -127,6 +127,12 @@ def _rows(rejected: Rejected, failed: int) -> list[page.Block]:
     if failed > len(first):
         blocks.append(f"And {_count(failed - len(first))} more, in {rejected.rows_path.name}.")
     return blocks
+
+
+def _told(row: dict[str, Any], guarded: Sequence[Tally]) -> str | None:
+    """What a row holds, without what guards find in it."""
+    text = row["text"] if "text" in row else _values(row)
+    return None if text is None else hidden(guarded, text)
 
 
 def _values(row: dict[str, Any]) -> str:

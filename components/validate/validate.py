@@ -122,11 +122,12 @@ class _Guards:
         broken: dict[int, list[Outcome]] = {}
         if not self.tallies:
             return broken
+        from components.guards.checking import check
         from components.guards.rows import texts_of
 
         texts = texts_of(table)
-        for tally, outcome in zip(self.tallies, self._outcomes, strict=True):
-            flagged = [row for row, found in enumerate(tally.add(texts)) if found]
+        for flags, outcome in zip(check(self.tallies, texts), self._outcomes, strict=True):
+            flagged = [row for row, found in enumerate(flags) if found]
             if outcome is None:
                 continue
             outcome.by_row = True

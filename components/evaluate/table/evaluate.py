@@ -101,8 +101,8 @@ def run(
     figures |= measure.variety(frames, options)
     print("progress: look for the closest training rows", flush=True)
     figures |= measure.privacy(frames, options)
-    for tally in guarded:
-        tally.add(texts_of(made))
+    if guarded:
+        checking.check(guarded, texts_of(made))
     figures |= checking.figures(guarded)
     allowed = _allowed(schema, source)
     violations = schema.violations(made, allowed)

@@ -13,7 +13,16 @@ from pydantic import ValidationError
 
 from components.errors import ConfigError
 from components.evaluate.options import EvaluateOptions
-from components.guards.checking import Tally, figures, masked, section, tallies
+from components.guards.checking import (
+    Tally,
+    around,
+    check,
+    figures,
+    hidden,
+    masked,
+    section,
+    tallies,
+)
 from components.guards.options import PII, WORDS, GuardOptions
 from components.guards.rows import texts_of
 from components.guards.scorer import Score, Span, load
@@ -48,7 +57,7 @@ def guard(scorer: str = PATH, threshold: float = 0.5, **options: Any) -> GuardOp
 
 def test_a_scorer_of_ones_own_is_found_by_its_path() -> None:
     (tally,) = tallies([guard(threshold=0.8)])
-    assert tally.add(["ALL OF IT"[:3], "Only One", "none"]) == [True, False, False]
+    assert check([tally], ["ALL", "Only One", "none"]) == [[True, False, False]]
     figure = figures([tally])["guards.own.share"]
     assert (figure.value, figure.samples, figure.unit) == (pytest.approx(1 / 3), 3, "share")
     assert (figure.low, figure.high) == pytest.approx(wilson(1 / 3, 3, 1.959964))
@@ -72,7 +81,7 @@ def test_a_scorer_that_cannot_be_made_is_one_line(options: GuardOptions, said: s
 @pytest.mark.parametrize("answers", [[], [0.1, 0.2], [1.5], [float("nan")]])
 def test_a_scorer_that_breaks_its_contract_is_told(answers: list[float]) -> None:
     with pytest.raises(ConfigError, match="guard 'own': expected"):
-        Tally(load(guard(answers=answers))).add(["text"])
+        check([Tally(load(guard(answers=answers)))], ["text"])
 
 
 def test_two_guards_of_one_name_and_a_path_that_is_none_are_refused() -> None:
@@ -87,7 +96,12 @@ def test_two_guards_of_one_name_and_a_path_that_is_none_are_refused() -> None:
 def test_reports_hide_what_was_found() -> None:
     tally = Tally(load(GuardOptions(name="pii", scorer=PII)))
     secret = "ada@example.org"
-    tally.add([f"{'word ' * 30}{secret} and +49 30 901820 more", "nothing"])
+    words = Tally(load(GuardOptions(name="words", scorer=WORDS)))
+    check([tally, words], [f"{'word ' * 30}crap {secret} and +49 30 901820 more", "nothing"])
+    assert words.examples[0][0].startswith("…word word")
+    assert "c••• a•••" in words.examples[0][0]
+    assert secret not in words.examples[0][0]
+    assert hidden([tally, words], f"crap {secret}") == "c••• a" + "•" * (len(secret) - 1)
     ((shown, kinds),) = tally.examples
     assert kinds == "email, phone"
     assert secret not in shown
@@ -101,7 +115,7 @@ def test_reports_hide_what_was_found() -> None:
 
 
 def test_masking_without_spans_shows_the_beginning() -> None:
-    assert masked("a b " * 40, []).endswith("…")
+    assert around("a b " * 40, []).endswith("…")
     assert masked("short", [Span(0, 9, "word")]) == "s••••"
 
 
