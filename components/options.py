@@ -37,7 +37,7 @@ def explain(error: pydantic.ValidationError, prefix: str = "") -> list[str]:
         key = ".".join([*prefix.split(), *(str(part) for part in problem["loc"])])
         message = problem["msg"].removeprefix("Value error, ")
         where = f"{key}: " if key else ""
-        received = "" if "received" in message else f". Received: {problem['input']!r}"
+        received = "" if "received" in message.lower() else f". Received: {problem['input']!r}"
         lines.append(f"{where}{message[:1].lower()}{message[1:]}{received}")
     return lines
 

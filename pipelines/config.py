@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 from components.drift.options import DriftOptions
 from components.errors import ConfigError
 from components.gate.options import GateOptions, Rule
+from components.guards.options import GuardOptions
 from components.options import explain
 from components.push.options import PushOptions
-from components.validate.options import ValidateOptions
+from components.validate.options import DataGuardOptions, ValidateOptions
 from pipelines.modalities import MODALITIES, Modality, modality_of
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -261,6 +262,8 @@ def _accepted(parents: list[str], kind: Modality) -> list[str]:
         return ["modality", *kind.sections, "profiles"]
     if parents[:2] == ["gate", "rules"]:
         return list(Rule.model_fields)
+    if parents[1:2] == ["guards"]:
+        return list((DataGuardOptions if parents[0] == "validate" else GuardOptions).model_fields)
     if parents == ["gate"]:
         return [*GateOptions.model_fields, "policy"]
     return list(kind.sections[parents[0]].model_fields)

@@ -120,3 +120,17 @@ def test_the_digest_follows_the_values() -> None:
     once, again = load_config("text"), load_config("text")
     assert once.digest() == again.digest()
     assert once.digest() != load_config("text", overrides=["train.seed=1"]).digest()
+
+
+@pytest.mark.parametrize("section", ["evaluate", "validate"])
+def test_an_unknown_key_of_a_guard_names_those_that_are_known(section: str) -> None:
+    guard = "{name: a, scorer: x.Y, thresold: 1}"
+    with pytest.raises(ConfigError, match=rf"{section}\.guards\.0\.threshold\?") as raised:
+        load_config("text", overrides=[f"{section}.guards=[{guard}]"])
+    assert ("set_aside" in str(raised.value)) is (section == "validate")
+
+
+def test_what_was_received_is_told_once() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config("text", overrides=["ingest.made_by=robot"])
+    assert str(raised.value).count("Received") == 1

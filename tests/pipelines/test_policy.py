@@ -49,6 +49,12 @@ def test_a_policy_file_takes_the_place_of_the_rules(tmp_path: Path) -> None:
         ("rules: [{metric: evaluation.copy_sha, at_most: 1}]", "the closest name is evaluation.c"),
         ("rules: [{metric: evaluation.frechet_distance, at_most: 1}]", "a figure that text has"),
         ("rules: [{metric: a, at_most: 1, bound: 2}]", "bound"),
+        ("rules: [{metric: evaluation.copy_share, at_most: .nan}]", "a finite number"),
+        (
+            "rules: [{metric: evaluation.copy_share, at_most: 0.1},"
+            " {metric: evaluation.copy_share, at_least: 2e-1}]",
+            "rules 1 and 2 on 'evaluation.copy_share', which no value passes",
+        ),
     ],
 )
 def test_a_wrong_policy_is_one_line(tmp_path: Path, content: str | None, said: str) -> None:
