@@ -361,7 +361,11 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class ValidationReport(Report):
-    """`validation.json` (Great Expectations' result) and `validation.html`."""
+    """`validation.json` and `validation.html`.
+
+    The JSON is Great Expectations' result, then `rows` (`passed`, `rejected`), `figures`, and
+    `provenance` (who made the rows to learn from, and those held out: tag -> rows).
+    """
 
     _name = "validation"
 
@@ -435,7 +439,9 @@ class Decision(Report):
 
     Keys of the JSON: `approved` (by the rules), `approval` (auto, or manual where a person has the
     last word), `model_digest`, `evidence` (name -> digest of the reports weighed),
-    `champion_version`, `created` (ISO 8601, UTC), `reason` (one line), `rules` (each the rule's own
+    `champion_version`, `champion` (null, or what was known of it: `figures`, `problem`,
+    `differences`), `lineage` (`measure`, `figures`, `not_yet`, `generations`; the diversity of the
+    versions before), `created` (ISO 8601, UTC), `reason` (one line), `rules` (each the rule's own
     keys, then `value`, `low`, `high`, `samples`, `bound`, `verdict` (pass, fail, warn), `reason`).
     """
 

@@ -18,12 +18,10 @@ _EVERYWHERE = (
     "evaluation.latency_ms",
     "evaluation.serving.equal",
     "evaluation.serving.*",
-    "evaluation.guards.*.share",
     "validation.rejected_share",
     "validation.generated_share",
     "validation.generated_offered",
     "validation.untagged_share",
-    "validation.guards.*.share",
     "lineage.diversity_trend",
     "lineage.diversity_change",
     "drift.data.drift_share",
@@ -35,6 +33,8 @@ _EVERYWHERE = (
     "drift.output.domain_auc",
     "drift.output.score.*",
 )
+# Images hold no texts to check.
+_OF_GUARDS = ("evaluation.guards.*.share", "validation.guards.*.share")
 _OF_SAMPLES = (
     *(f"distinct_{order}" for order in (1, 2, 3)),
     "repetition",
@@ -79,6 +79,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
         "evaluation.ended_share",
         "evaluation.mean_logprob",
         "evaluation.decode_tokens_per_second",
+        *_OF_GUARDS,
         *_EVERYWHERE,
     ),
     IMAGE: (
@@ -105,6 +106,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
         "evaluation.nll_minus_champion",
         "evaluation.condition_met",
         "evaluation.rows_per_second",
+        *_OF_GUARDS,
         *_EVERYWHERE,
     ),
 }

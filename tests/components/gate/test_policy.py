@@ -101,6 +101,10 @@ def test_unknown_figures_are_named_with_what_was_meant() -> None:
         ("evaluation.serving.tensorflow_2_20", "table", True),
         ("evaluation.latency_ms", "table", True),
         ("latency_ms", "table", False),
+        ("evaluation.guards.pii.share", "table", True),
+        ("evaluation.guards.pii.share", "image", False),
+        ("lineage.diversity_trend", "image", True),
+        ("validation.generated_share", "image", True),
     ],
 )
 def test_patterns_stand_for_names(name: str, modality: str, expected: bool) -> None:
