@@ -139,7 +139,10 @@ def _figures(chance: random.Random, *, paired: bool) -> Iterator[tuple[str, Figu
             spread = chance.choice([0.01, 0.2, math.inf])
             known = chance.random() < 0.75
             low, high = (shift - spread, shift + spread) if known else (None, None)
-            yield f"{name}_minus_champion", _numbers(shift, low, high, 20, "")
+            yield (
+                f"{name}_minus_champion",
+                _numbers(shift, low, high, 20, chance.choice(["", "share"])),
+            )
 
 
 def _figure(chance: random.Random, name: str = "") -> Figure:

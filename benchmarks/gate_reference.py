@@ -163,7 +163,8 @@ def _holds(rule: Rule, figures: Mapping[str, Numbers], evidence: Evidence) -> bo
         other = rival[rule["metric"]]["value"]
         paired = figures.get(f"{rule['metric']}_minus_champion")
         if paired is not None and paired["low"] is not None and paired["high"] is not None:
-            return math.isfinite(other) and _finite(paired) and _within(rule, paired, 0.0)
+            difference = {**paired, "unit": "a difference"}
+            return math.isfinite(other) and _finite(paired) and _within(rule, difference, 0.0)
         bound = other
     elif isinstance(bound, str):
         if bound not in figures:

@@ -121,7 +121,8 @@ def _against_champion(
         return _against(rule, figure, other.value, champion.name)
     if not all(map(math.isfinite, (other.value, paired.value, paired.low, paired.high))):
         return _Outcome(False, f"the difference from {champion.name} is not a number")
-    paired = at(paired, rule.confidence)
+    # A difference of shares is no share: its interval may end below 0.
+    paired = at(dataclasses.replace(paired, unit=""), rule.confidence)
     # Both models scored the same texts, so the texts' own difficulty cancels out of the
     # difference: its interval is far narrower than that of either model's figure.
     compared, _ = _end(rule, paired)

@@ -122,11 +122,12 @@ def differences(
         )  # fmt: skip
     if ours.recognized is not None and theirs.recognized is not None:
         gaps = ours.recognized.astype(float) - theirs.recognized.astype(float)
-        found["conditional_accuracy_minus_champion"] = share(
-            mean(gaps.tolist(), _RESAMPLES, options.seed),
-            "higher",
-            "Recognized as their class, minus the champion's",
-        )
+        gap = mean(gaps.tolist(), _RESAMPLES, options.seed)
+        # No share: it may be negative.
+        found["conditional_accuracy_minus_champion"] = Figure(
+            gap.value, gap.low, gap.high, gap.clusters, better="higher",
+            label="Recognized as their class, minus the champion's",
+        )  # fmt: skip
     return found
 
 

@@ -152,6 +152,18 @@ def test_an_endless_interval_fails_at_any_confidence() -> None:
         assert judge(Rule.model_validate(rule), figures, None).verdict == "fail"
 
 
+def test_a_difference_of_shares_may_reach_below_zero() -> None:
+    metric = "evaluation.conditional_accuracy"
+    figures = {
+        metric: Figure(0.6, 0.5, 0.7, 80, "share"),
+        f"{metric}_minus_champion": Figure(0.02, 0.001, 0.039, 80, "share"),
+    }
+    champion = Champion("version 3", 3, {metric: Figure(0.58)})
+    for confidence, verdict in ((0.95, "pass"), (0.99, "fail")):
+        rule = {"metric": metric, "at_least": "champion", "confidence": confidence}
+        assert judge(Rule.model_validate(rule), figures, champion).verdict == verdict
+
+
 def test_a_difference_that_is_no_number_fails_at_either_end() -> None:
     figures = {
         BITS["metric"]: Figure(2.0),
