@@ -12,7 +12,7 @@ from components.gate.options import CHAMPION
 from components.gate.rules import Judgement
 
 _NORMAL = 1.96
-_SUBJECTS = {"drift.data.": "Current text", "drift.output.": "Generated text"}
+_SUBJECTS = {"drift.data.": "Current data", "drift.output.": "Generated data"}
 
 
 def render(
@@ -82,9 +82,9 @@ def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
     ]
     if failing:
         lines = [
-            page.Markup('<p>{} {}: {}<br><span class="note">{}</span></p>').format(
+            page.Markup('<p>{} {}{}<br><span class="note">{}</span></p>').format(
                 _badge(judgement),
-                _name(judgement),
+                f"{name}: " if (name := _name(judgement)) else "",
                 judgement.reason,
                 page.code(judgement.rule.metric),
             )
