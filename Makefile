@@ -41,8 +41,9 @@ test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
 # A test whose part is missing is skipped with a message that names it.
 FAKE_GCS := .tools/fake-gcs-server
 GRAFANA_SCHEMA := .tools/grafana-schema/dashboard.json
+PRISM := .tools/prism
 .PHONY: test-tools
-test-tools: $(FAKE_GCS) $(GRAFANA_SCHEMA) ## Install what some tests use: Chromium, PostgreSQL, Prometheus, a storage emulator, pictures
+test-tools: $(FAKE_GCS) $(PRISM) $(GRAFANA_SCHEMA) ## Install what some tests use: Chromium, PostgreSQL, Prometheus, emulators, pictures
 	@command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core golang-go openssl postgresql >/dev/null; }
 	@ls /usr/share/datasets/fashion-mnist /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf /usr/share/unicode/emoji >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends dataset-fashion-mnist fonts-noto-color-emoji unicode-data >/dev/null; }
 	@type prometheus promtool amtool prometheus-alertmanager prometheus-pushgateway >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends prometheus prometheus-alertmanager prometheus-pushgateway >/dev/null; }
@@ -53,6 +54,10 @@ $(GRAFANA_SCHEMA): tests/manifests/monitoring/make_grafana_schema
 
 $(FAKE_GCS):
 	GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@v1.56.1
+
+# Beam's portable runner, of the version of Beam in requirements/base.txt.
+$(PRISM):
+	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 
 .PHONY: lint
 lint: $(READY) ## Check style and types

@@ -4,6 +4,7 @@
     ├── ConfigError          a configuration file or an override is wrong
     ├── DataError            the input cannot be used
     │   └── ValidationError  the data broke an expectation of the suite
+    ├── RunnerError          a Beam runner cannot be reached, or failed
     ├── TrainingError        training cannot go on
     ├── ModelError           a model is missing, unreadable or unfit for its signatures
     │   └── AlteredModelError  its files are not the ones that were judged
@@ -43,6 +44,10 @@ class DataError(LoomlineError):
 
 class ValidationError(DataError):
     """The data broke an expectation of the suite."""
+
+
+class RunnerError(LoomlineError):
+    """A Beam runner cannot be reached, or failed."""
 
 
 class TrainingError(LoomlineError):

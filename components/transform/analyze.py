@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -12,12 +11,12 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from components.artifacts import TRAIN, Examples, TransformGraph
+from components.beam import running
 from components.transform.options import TransformOptions
+from components.transform.spread import scratch_folder
 from components.transform.text_preprocessing import preprocessing_fn
 
 FEATURES = ("example_id", "text")
@@ -55,21 +54,12 @@ def read_shard(path: str) -> Iterator[pa.RecordBatch]:
             yield pa.record_batch(columns, names=list(FEATURES))
 
 
-def runner() -> beam.runners.PipelineRunner:
-    """The runner of a single machine, by name.
-
-    Beam's default, DirectRunner, chooses among engines by itself, and one of them is a binary
-    that it downloads.
-    """
-    return FnApiRunner()
-
-
 def analyze(examples: Examples, options: TransformOptions, graph: TransformGraph) -> None:
     """Writes the transform graph with its metadata, in TFX's layout.
 
     Args:
         examples: read from: the split `train`.
-        options: size of the vocabulary.
+        options: size of the vocabulary, and what runs the pipeline.
         graph: written to.
     """
     learn = functools.partial(
@@ -77,9 +67,8 @@ def analyze(examples: Examples, options: TransformOptions, graph: TransformGraph
     )
     shards = [str(path) for path in examples.shards(TRAIN)]
     with (
-        tempfile.TemporaryDirectory() as scratch,
-        # Without the empty list, Beam would read the flags of whatever program this runs in.
-        beam.Pipeline(runner=runner(), options=PipelineOptions([])) as pipeline,
+        scratch_folder(graph) as scratch,
+        running(options) as pipeline,
         tft_beam.Context(temp_dir=scratch, force_tf_compat_v1=False),
     ):
         batches = pipeline | "Shards" >> beam.Create(shards) | "Read" >> beam.FlatMap(read_shard)

@@ -13,6 +13,8 @@ from components.transform.options import TransformOptions
 def transform(
     examples: Input[Dataset],
     vocabulary_size: int,
+    beam_runner: str,
+    beam_options: list,
     code_digest: str,
     graph: Output[Artifact],
     transformed: Output[Dataset],

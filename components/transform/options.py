@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from components.beam import BeamOptions
 
 
-class TransformOptions(BaseModel):
+class TransformOptions(BeamOptions):
     """How text becomes tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     vocabulary_size: int = Field(
         default=2048,

@@ -41,4 +41,4 @@ def run(
     print("progress: learning the vocabulary", flush=True)
     analyze(source, options, written)
     print("progress: turning text into tokens", flush=True)
-    return materialize(source, written, TransformedExamples(transformed))
+    return materialize(source, options, written, TransformedExamples(transformed))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -11,13 +10,13 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from apache_beam.options.pipeline_options import PipelineOptions
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from components.artifacts import TransformGraph
-from components.transform.analyze import runner
+from components.beam import BeamOptions, running
 from components.transform.image.image_preprocessing import preprocessing_fn
 from components.transform.image.options import TransformImageOptions
+from components.transform.spread import scratch_folder
 
 FEATURES = ("example_id", "image", "label")
 
@@ -45,15 +44,14 @@ def analyze(labels: Sequence[str], options: TransformImageOptions, graph: Transf
 
     Args:
         labels: names of the classes, in the order of their ids.
-        options: the shape of the results.
+        options: the shape of the results, and what runs the pipeline.
         graph: written to.
     """
-    config = {**options.model_dump(), "labels": list(labels)}
+    config = {**options.model_dump(exclude=set(BeamOptions.model_fields)), "labels": list(labels)}
     learn = functools.partial(preprocessing_fn, custom_config=config)
     with (
-        tempfile.TemporaryDirectory() as scratch,
-        # Without the empty list, Beam would read the flags of whatever program this runs in.
-        beam.Pipeline(runner=runner(), options=PipelineOptions([])) as pipeline,
+        scratch_folder(graph) as scratch,
+        running(options) as pipeline,
         tft_beam.Context(temp_dir=scratch, force_tf_compat_v1=False),
     ):
         nothing = pipeline | "NoRows" >> beam.Create([])

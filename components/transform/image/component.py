@@ -15,6 +15,8 @@ def transform(
     height: int,
     width: int,
     channels: int,
+    beam_runner: str,
+    beam_options: list,
     code_digest: str,
     graph: Output[Artifact],
     transformed: Output[Dataset],

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from components.artifacts import EVAL, IMAGE, TRAIN, Examples, TransformedExamples, TransformGraph
+from components.artifacts import IMAGE, Examples, TransformedExamples, TransformGraph
 from components.errors import DataError
 from components.transform.image.load import load_transform
 from components.transform.image.options import TransformImageOptions
 from components.transform.image.records import serialize
+from components.transform.spread import Records, write_shards
 
 BATCH_ROWS = 1000
 _COLUMNS = ("example_id", "image", "label")
@@ -31,7 +34,7 @@ def materialize(
     Args:
         examples: read from.
         labels: names of the classes, in the order of their ids.
-        options: the shape of the results.
+        options: the shape of the results, and what runs the work.
         graph: the transform to apply.
         transformed: written to, the statistics last.
 
@@ -41,37 +44,34 @@ def materialize(
     Raises:
         DataError: an image cannot be decoded.
     """
-    transform = load_transform(graph.path)
+    load = functools.partial(_open_records, str(graph.path))
+    written = write_shards(load, examples, transformed, options, "images")
+    statistics = {
+        "modality": IMAGE,
+        "shape": [options.height, options.width, options.channels],
+        "labels": list(labels),
+        **{split: {"rows": one.rows} for split, one in written.items()},
+    }
+    transformed.write_statistics(statistics)
+    return statistics
+
+
+def _open_records(graph: str) -> Records:
+    """Loads the graph; the result yields each row of a shard as a serialized tf.train.Example."""
+    transform = load_transform(Path(graph))
     signature = [tf.TensorSpec([None], tf.string)] * 2
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def apply(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return transform.decode(image), transform.label_ids(label)
 
-    splits = {}
-    for split in (TRAIN, EVAL):
-        rows = 0
-        for index, shard in enumerate(examples.shards(split)):
-            path = transformed.shard_path(split, index)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                tf.io.TFRecordWriter(str(path)) as writer,
-                pq.ParquetFile(shard) as reader,
-            ):
-                for batch in reader.iter_batches(BATCH_ROWS, columns=list(_COLUMNS)):
-                    for record in _records(batch, apply):
-                        writer.write(record)
-                    rows += batch.num_rows
-                    print(f"progress: {split}: {rows:,} images", flush=True)
-        splits[split] = {"rows": rows}
-    statistics = {
-        "modality": IMAGE,
-        "shape": [options.height, options.width, options.channels],
-        "labels": list(labels),
-        **splits,
-    }
-    transformed.write_statistics(statistics)
-    return statistics
+    def records(shard: Path) -> Iterator[tuple[bytes, int]]:
+        with pq.ParquetFile(shard) as reader:
+            for batch in reader.iter_batches(BATCH_ROWS, columns=list(_COLUMNS)):
+                for record in _records(batch, apply):
+                    yield record, 0
+
+    return records
 
 
 def _records(batch: pa.RecordBatch, apply: Any) -> Iterator[bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from components.beam import BeamOptions
 
 
-class TransformImageOptions(BaseModel):
+class TransformImageOptions(BeamOptions):
     """The one shape that images are brought to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     height: int = Field(default=28, ge=4, le=1024, description="Height in pixels after resizing.")
     width: int = Field(default=28, ge=4, le=1024, description="Width in pixels after resizing.")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Iterator
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from apache_beam.options.pipeline_options import PipelineOptions
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from components.artifacts import TRAIN, Examples, TransformGraph
+from components.beam import BeamOptions, running
 from components.table_schema import Column, TableSchema
-from components.transform.analyze import runner
+from components.transform.spread import scratch_folder
 from components.transform.table.features import (
     EXAMPLE_ID,
     feature_lists,
@@ -31,7 +30,7 @@ BATCH_ROWS = 10_000
 
 def custom_config(schema: TableSchema, options: TransformTableOptions) -> dict[str, object]:
     """What `preprocessing_fn` needs to know beside the rows."""
-    return {"schema": schema.to_json(), **options.model_dump()}
+    return {"schema": schema.to_json(), **options.model_dump(exclude=set(BeamOptions.model_fields))}
 
 
 def read_shard(path: str, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
@@ -56,7 +55,7 @@ def analyze(
     Args:
         examples: read from: the split `train`.
         schema: of the examples.
-        options: how many modes, values and categories have codes.
+        options: how many modes, values and categories have codes, and what runs the pipeline.
         graph: written to.
     """
     metadata = tft.DatasetMetadata.from_feature_spec(feature_spec(schema.columns))
@@ -70,9 +69,8 @@ def analyze(
         tensor_representation_util.InferTensorRepresentationsFromSchema(metadata.schema),
     )
     with (
-        tempfile.TemporaryDirectory() as scratch,
-        # Without the empty list, Beam would read the flags of whatever program this runs in.
-        beam.Pipeline(runner=runner(), options=PipelineOptions([])) as pipeline,
+        scratch_folder(graph) as scratch,
+        running(options) as pipeline,
         tft_beam.Context(temp_dir=scratch, force_tf_compat_v1=False),
     ):
         batches = pipeline | "Shards" >> beam.Create(shards) | "Read" >> beam.FlatMap(read)

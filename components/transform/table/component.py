@@ -15,6 +15,8 @@ def transform(
     modes: int,
     max_distinct: int,
     max_categories: int,
+    beam_runner: str,
+    beam_options: list,
     code_digest: str,
     graph: Output[Artifact],
     transformed: Output[Dataset],

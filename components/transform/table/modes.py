@@ -67,10 +67,13 @@ class _Column:
 
     def sampled(self) -> _Column:
         """Keeps the values with the smallest keys, whatever their order was."""
-        if len(self.keys) > SAMPLE_ROWS:
-            # By value too, so that equal keys do not depend on the order either.
-            chosen = np.lexsort((self.values, self.keys))[:SAMPLE_ROWS]
-            self.values, self.keys = self.values[chosen], self.keys[chosen]
+        return self.ordered() if len(self.keys) > SAMPLE_ROWS else self
+
+    def ordered(self) -> _Column:
+        """Puts what is kept in an order of its own: a fit depends on the order of its values."""
+        # By value too, so that equal keys do not depend on the order either.
+        chosen = np.lexsort((self.values, self.keys))[:SAMPLE_ROWS]
+        self.values, self.keys = self.values[chosen], self.keys[chosen]
         return self
 
 
@@ -139,7 +142,7 @@ class _Sample(beam.CombineFn):  # type: ignore[misc]
         return merged
 
     def extract_output(self, columns: list[_Column]) -> list[_Column]:
-        return [column.sampled() for column in columns]
+        return [column.ordered() for column in columns]
 
 
 def _write_modes(columns: list[_Column], specs: Sequence[NumberSpec], folder: str) -> NDArray:  # type: ignore[type-arg]

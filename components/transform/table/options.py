@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from components.beam import BeamOptions
 
 
-class TransformTableOptions(BaseModel):
+class TransformTableOptions(BeamOptions):
     """How rows become codes and values."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     modes: int = Field(
         default=10,

@@ -52,7 +52,7 @@ def run(
     print("progress: learning modes and categories", flush=True)
     analyze(source, schema, options, written)
     print("progress: turning rows into codes", flush=True)
-    return materialize(source, written, TransformedExamples(transformed))
+    return materialize(source, options, written, TransformedExamples(transformed))
 
 
 def _refuse_empty_columns(source: Examples, schema: TableSchema) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from components.artifacts import Examples, TransformedExamples, TransformGraph
 from components.ingest.ingest import run as ingest
@@ -14,6 +16,7 @@ from components.transform.options import TransformOptions
 from components.transform.transform import run as transform
 
 VOCABULARY_SIZE = 600
+PRISM = Path(__file__).parents[3] / ".tools" / "prism"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +54,39 @@ def step(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
         TransformGraph(root / "graph"),
         TransformedExamples(root / "transformed"),
     )
+
+
+@pytest.fixture(scope="session")
+def prism() -> dict[str, Any]:
+    """Options that have Prism do the work: Beam's portable runner, a process of its own."""
+    if not PRISM.is_file():
+        pytest.skip("expected Beam's Prism at .tools/prism; `make test-tools` installs it")
+    flags = [f"--prism_location={PRISM}", "--prism_log_level=error", "--environment_type=LOOPBACK"]
+    return {"beam_runner": "prism", "beam_options": flags}
+
+
+def records(transformed: TransformedExamples) -> dict[str, bytes]:
+    """Every serialized row of both splits by its id."""
+    found = {}
+    for split in ("train", "eval"):
+        paths = [str(path) for path in transformed.shards(split)]
+        for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
+            example = tf.train.Example.FromString(record)
+            found[example.features.feature["example_id"].bytes_list.value[0].decode()] = record
+    return found
+
+
+@pytest.fixture(scope="session")
+def equal_on(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Transforms again with other options, and compares what was written, row by row."""
+
+    def equal_on(run: Any, options: Any, step: Any) -> None:
+        root: Path = tmp_path_factory.mktemp("again")
+        run(step.examples.path, options, root / "graph", root / "transformed")
+        again = TransformedExamples(root / "transformed")
+        assert again.statistics() == step.transformed.statistics()
+        assert records(again) == records(step.transformed)
+        left = [path.name for path in root.rglob(".*")]
+        assert not left, "something temporary was left behind"
+
+    return equal_on

@@ -63,10 +63,10 @@ def test_statistics_count_what_was_written(step: Any) -> None:
 def test_rows_equal_those_of_beams_own_transform(step: Any) -> None:
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
-    from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.testing.util import assert_that
 
-    from components.transform.analyze import adapter_config, read_shard, runner
+    from components.beam import BeamOptions, running
+    from components.transform.analyze import adapter_config, read_shard
 
     expected = written_tokens(step, "eval")
 
@@ -87,7 +87,7 @@ def test_rows_equal_those_of_beams_own_transform(step: Any) -> None:
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        beam.Pipeline(runner=runner(), options=PipelineOptions([])) as pipeline,
+        running(BeamOptions()) as pipeline,
         tft_beam.Context(temp_dir=scratch, force_tf_compat_v1=False),
     ):
         transform_fn = pipeline | tft_beam.ReadTransformFn(str(step.graph.path))

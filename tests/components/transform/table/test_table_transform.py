@@ -129,11 +129,10 @@ def test_rows_equal_those_of_beams_own_transform(table_step: Any) -> None:
     import apache_beam as beam
     import tensorflow_transform as tft
     import tensorflow_transform.beam as tft_beam
-    from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.testing.util import assert_that
     from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-    from components.transform.analyze import runner
+    from components.beam import BeamOptions, running
     from components.transform.table.analyze import read_shard
     from components.transform.table.features import feature_spec
 
@@ -156,7 +155,7 @@ def test_rows_equal_those_of_beams_own_transform(table_step: Any) -> None:
     )
     with (
         tempfile.TemporaryDirectory() as scratch,
-        beam.Pipeline(runner=runner(), options=PipelineOptions([])) as pipeline,
+        running(BeamOptions()) as pipeline,
         tft_beam.Context(temp_dir=scratch, force_tf_compat_v1=False),
     ):
         transform_fn = pipeline | tft_beam.ReadTransformFn(str(table_step.graph.path))
