@@ -14,7 +14,9 @@ from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject, settle
 from pipelines.cli_serving import generate, serve
+from pipelines.comparing import compare
 from pipelines.registering import add, register
+from serving.export.commands import export
 from serving.gateway.metrics_command import metrics
 from serving.review.commands import reviewers
 from serving.rollout.commands import rollout
@@ -182,6 +184,8 @@ main.add_command(generate)
 main.add_command(sample)
 main.add_command(rollout)
 runs.add_command(add)
+runs.add_command(compare)
+runs.add_command(export)
 main.add_command(runs)
 main.add_command(models)
 main.add_command(lineage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -323,12 +323,23 @@ class Controller:
             event_details={"reason": reason, "share": share},
         )
 
+    def _serve(self, versions: Sequence[int], labels: Mapping[str, int]) -> None:
+        """Has every server serve these versions under these labels, and notes that they do."""
+        self._servers.serve(versions, labels)
+        serving = {
+            version: [label for label, at in labels.items() if at == version]
+            for version in versions
+        }
+        now = self._clock()
+        for address in self._servers.addresses:
+            self._store.deployments.observe(address, self.rollout.model, serving, now)
+
     def _publish(self) -> str:
         source, stable = self.settings.source, self.rollout.stable_version
         assert source is not None
         if stable is not None:
             # A server that follows the latest version would take the candidate for all requests.
-            self._servers.serve([stable], {STABLE_LABEL: stable})
+            self._serve([stable], {STABLE_LABEL: stable})
         try:
             where = storage.publish(
                 Path(source), self.settings.base_path, self.rollout.candidate_version
@@ -341,18 +352,16 @@ class Controller:
     def _load(self) -> str:
         stable, candidate = self.rollout.stable_version, self.rollout.candidate_version
         if stable is None:
-            self._servers.serve([candidate], {STABLE_LABEL: candidate})
+            self._serve([candidate], {STABLE_LABEL: candidate})
             self._move(PROMOTED, "the first version of this model", share=0.0)
             return f"version {candidate} serves; there was none to compare it with"
         # From now on gateways ask for the label, not for the latest version.
-        self._servers.serve([stable], {STABLE_LABEL: stable})
+        self._serve([stable], {STABLE_LABEL: stable})
         self._sleep(self.settings.settle_seconds)
         if self._reread():
             return f"somebody decided meanwhile: {self.rollout.state}"
         try:
-            self._servers.serve(
-                [stable, candidate], {STABLE_LABEL: stable, CANARY_LABEL: candidate}
-            )
+            self._serve([stable, candidate], {STABLE_LABEL: stable, CANARY_LABEL: candidate})
         except LoadError as error:
             self._move(ROLLING_BACK, str(error), share=0.0)
             return f"could not load: {error}"
@@ -430,7 +439,7 @@ class Controller:
         # Both labels first, so that every request goes to the candidate and none meets a label
         # that is gone; then gateways have time to notice that there is nothing left to share.
         both = {STABLE_LABEL: candidate, CANARY_LABEL: candidate}
-        self._servers.serve([stable, candidate], both)
+        self._serve([stable, candidate], both)
         reason = self.rollout.details.get("reason", "")
         if self.rollout.share:
             self._move(PROMOTING, reason, share=0.0)
@@ -438,7 +447,7 @@ class Controller:
         # Without a rollout requests go to the latest version: an older candidate must be alone.
         keep = self.settings.keep_previous and stable < candidate
         kept = [stable, candidate] if keep else [candidate]
-        self._servers.serve(kept, {STABLE_LABEL: candidate})
+        self._serve(kept, {STABLE_LABEL: candidate})
         self._move(PROMOTED, reason, share=0.0)
         return f"version {candidate} is stable"
 
@@ -449,12 +458,12 @@ class Controller:
             # The share is 0 already; requests under way and gateways that have not noticed yet
             # still find the label.
             if self._servers.anywhere() > {stable}:
-                self._servers.serve(
+                self._serve(
                     [stable, self.rollout.candidate_version],
                     {STABLE_LABEL: stable, CANARY_LABEL: stable},
                 )
                 self._sleep(self.settings.settle_seconds + self.settings.drain_seconds)
-            self._servers.serve([stable], {STABLE_LABEL: stable})
+            self._serve([stable], {STABLE_LABEL: stable})
         self._move(ROLLED_BACK, reason, share=0.0)
         return f"version {stable} serves alone: {reason}"
 

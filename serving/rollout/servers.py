@@ -49,6 +49,11 @@ class Servers:
         self._file = config_file
         self._load_seconds = load_seconds
 
+    @property
+    def addresses(self) -> list[str]:
+        """HOST:PORT of each."""
+        return list(self._addresses)
+
     def serve(self, versions: Sequence[int], labels: Mapping[str, int]) -> None:
         """Makes every server serve these versions under these labels; again changes nothing.
 

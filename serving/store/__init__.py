@@ -6,6 +6,7 @@ from serving.store.store import Store, open_store
 from serving.store.types import (
     Approval,
     AuditEntry,
+    Deployment,
     Feedback,
     Key,
     Monitoring,
@@ -22,6 +23,7 @@ from serving.store.types import (
 __all__ = [
     "Approval",
     "AuditEntry",
+    "Deployment",
     "Feedback",
     "Key",
     "Monitoring",

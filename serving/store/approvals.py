@@ -30,6 +30,17 @@ class Approvals:
         with transaction(self._engine, writes=False) as connection:
             return _of_run(connection, model, run)
 
+    def of_model(self, model: str) -> list[Approval]:
+        """All verdicts on candidates of a model.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        query = sa.select(APPROVALS).where(APPROVALS.c.model == model)
+        with transaction(self._engine, writes=False) as connection:
+            rows = connection.execute(query.order_by(APPROVALS.c.created, APPROVALS.c.id))
+            return [Approval(**row._mapping) for row in rows]
+
     def decide(
         self,
         model: str,

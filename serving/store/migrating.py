@@ -10,7 +10,7 @@ from serving.store.engine import transaction
 from serving.store.errors import StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0004"
+HEAD = "0005"
 _LOCK = 0x100E11E
 
 

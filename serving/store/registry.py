@@ -36,16 +36,54 @@ class Registry:
                     statement.on_conflict_do_update(index_elements=keys, set_=others)
                 )
 
-    def runs(self, *, model: str | None = None, limit: int = 50) -> list[Run]:
+    def runs(
+        self,
+        *,
+        model: str | None = None,
+        outcome: str | None = None,
+        limit: int = 50,
+        before: Run | None = None,
+    ) -> list[Run]:
         """The newest runs first.
+
+        Args:
+            model, outcome: of these only.
+            limit: so many at most.
+            before: the last run of the page before.
 
         Raises:
             StoreError: the database failed.
         """
-        query = sa.select(RUNS).order_by(RUNS.c.finished.desc(), RUNS.c.run.desc()).limit(limit)
+        key = sa.tuple_(RUNS.c.finished, RUNS.c.run, RUNS.c.model)
+        query = sa.select(RUNS).order_by(*(column.desc() for column in key.clauses)).limit(limit)
         if model is not None:
-            query = query.where(RUNS.c.model == model)
+            query = query.where(RUNS.c.model == storable(model))
+        if outcome is not None:
+            query = query.where(RUNS.c.outcome == outcome)
+        if before is not None:
+            values = (before.finished, before.run, before.model)
+            types = [column.type for column in key.clauses]
+            query = query.where(key < sa.tuple_(*map(sa.literal, values, types)))
         return self._runs(query)
+
+    def models(self) -> list[str]:
+        """The names of the models that have runs.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        query = sa.select(RUNS.c.model).distinct().order_by(RUNS.c.model)
+        with transaction(self._engine, writes=False) as connection:
+            return list(connection.execute(query).scalars())
+
+    def get(self, model: str, run: str) -> Run | None:
+        """One run.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        found = self._runs(sa.select(RUNS).where(*_named(model, run)))
+        return found[0] if found else None
 
     def named(self, run: str) -> list[Run]:
         """The runs of a name, one for each model that has one.
@@ -63,10 +101,15 @@ class Registry:
         """
         query = sa.select(VERSIONS).order_by(VERSIONS.c.model, VERSIONS.c.version.desc())
         if model is not None:
-            query = query.where(VERSIONS.c.model == model)
+            query = query.where(VERSIONS.c.model == storable(model))
         with transaction(self._engine, writes=False) as connection:
             return [Version(**row._mapping) for row in connection.execute(query)]
 
     def _runs(self, query: sa.Select[tuple[object, ...]]) -> list[Run]:
         with transaction(self._engine, writes=False) as connection:
             return [Run(**row._mapping) for row in connection.execute(query)]
+
+
+def _named(model: str, run: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    # Callers' words may hold what PostgreSQL refuses to compare with.
+    return RUNS.c.model == storable(model), RUNS.c.run == storable(run)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from serving.commands import HELP, UserError, print_table
 from serving.store.commands import STORE, opened
+from serving.store.comparing import OUTCOMES, SHORT, headline
 
 if TYPE_CHECKING:
-    from serving.store import Run, Store, Version
-
-# What a list shows of a run: the first of these that it measured.
-_HEADLINES = ("bits_per_byte", "frechet_distance", "quality")
-_SHORT = 12
+    from serving.store import Approval, Deployment, Run
+    from serving.store.lineage import Origin
 
 
 @click.group(context_settings=HELP)
@@ -26,81 +24,32 @@ def runs() -> None:
 @runs.command("list")
 @STORE
 @click.option("--model", help="Of this model only.")
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="With this outcome only.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
-def list_command(url: str, model: str | None, limit: int) -> None:
+def list_command(url: str, model: str | None, outcome: str | None, limit: int) -> None:
     """Show runs, the newest first."""
     with opened(url) as store:
-        rows = [_row(run) for run in store.registry.runs(model=model, limit=limit)]
+        found = store.registry.runs(model=model, outcome=outcome, limit=limit)
+    rows = [_row(run) for run in found]
     titles = ("run", "model", "outcome", "figure", "drift", "data", "code", "seconds", "reason")
     print_table(titles, rows)
 
 
 def _row(run: Run) -> list[str]:
-    figures = run.figures
-    found = [name for name in _HEADLINES if figures.get(f"evaluation.{name}") is not None]
-    figure = f"{found[0]} {figures[f'evaluation.{found[0]}']:.4g}" if found else ""
-    drift = figures.get("drift.data.drift_share")
+    name, value = headline(run)
+    figure = "" if value is None else f"{name} {value:.4g}"
+    drift = run.figures.get("drift.data.drift_share")
     return [
         run.run,
         run.model,
         run.outcome,
         figure,
         "" if drift is None else f"{drift:.0%}",
-        run.source_digest[:_SHORT],
-        run.code_revision or run.code_digest[:_SHORT],
+        run.source_digest[:SHORT],
+        run.code_revision or run.code_digest[:SHORT],
         "" if run.seconds is None else f"{run.seconds:.0f}",
         run.reason,
     ]
-
-
-@runs.command()
-@click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
-@STORE
-@click.option("--all", "everything", is_flag=True, help="Also what is the same in all of them.")
-def compare(names: tuple[str, ...], url: str, everything: bool) -> None:
-    """Show where runs differ: data, code, options, figures.
-
-    RUN is a run's name, or MODEL/RUN.
-    """
-    with opened(url) as store:
-        found = [_named(store, name) for name in names]
-    rows = []
-    for label, values in _compared(found):
-        if everything or len(set(values)) > 1:
-            rows.append([label, *values])
-    print_table(("", *(f"{run.model}/{run.run}" for run in found)), rows)
-    if not rows:
-        click.echo("they are the same in everything")
-
-
-def _compared(found: Sequence[Run]) -> Iterator[tuple[str, list[str]]]:
-    for name in ("outcome", "champion_version", "source", "source_digest"):
-        yield name, [_shown(getattr(run, name)) for run in found]
-    yield "code", [run.code_revision or run.code_digest[:_SHORT] for run in found]
-    options = [dict(_flat(run.config)) for run in found]
-    for name in _names(options):
-        yield name, [_shown(each.get(name)) for each in options]
-    for name in _names([run.figures for run in found]):
-        yield name, [_shown(run.figures.get(name)) for run in found]
-
-
-def _names(mappings: Sequence[dict[str, Any]]) -> list[str]:
-    """All keys, in the order in which they come first."""
-    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 @click.command(context_settings=HELP)
@@ -111,29 +60,39 @@ def models(url: str, model: str | None, server: str | None) -> None:
     """Show the published versions of models, the newest first."""
     with opened(url) as store:
         versions = store.registry.versions(model=model)
-        approvals = {
-            (one.model, one.run): one
-            for version in versions
-            for one in store.approvals.of_run(version.model, version.run)
-            if one.verdict == "approved"
-        }
-    states = _states(server, {version.model for version in versions}) if server else {}
+        names = {version.model for version in versions}
+        verdicts = [one for name in names for one in store.approvals.of_model(name)]
+        deployments = store.deployments.current(model=model)
+    approvals = {(one.model, one.run): one for one in verdicts if one.verdict == "approved"}
+    states = _states(server, names) if server else {}
+    now = datetime.now(UTC)
     rows = []
     for version in versions:
+        key = (version.model, version.version)
         approval = approvals.get((version.model, version.run))
+        places = [one for one in deployments if (one.model, one.version) == key]
         rows.append(
             [
                 version.model,
                 str(version.version),
                 version.run,
-                version.model_digest[:_SHORT],
+                version.model_digest[:SHORT],
                 approval.reviewer if approval else "the policy",
-                *([states.get((version.model, version.version), "–")] if server else []),
+                ", ".join(place(one, now) for one in places) or "–",
+                *([states.get(key, "–")] if server else []),
                 version.path,
             ]
         )
-    served = [f"at {server}"] if server else []
-    print_table(("model", "version", "run", "digest", "approved by", *served, "path"), rows)
+    asked = [f"at {server}"] if server else []
+    titles = ("model", "version", "run", "digest", "approved by", "serves at", *asked, "path")
+    print_table(titles, rows)
+
+
+def place(one: Deployment, now: datetime) -> str:
+    """Where a version is served, under which labels; and when that was seen, if not just now."""
+    labels = f" ({', '.join(one.labels)})" if one.labels else ""
+    seen = "" if one.fresh(now) else f", last seen {one.seen:%Y-%m-%d %H:%M} UTC"
+    return f"{one.server}{labels}{seen}"
 
 
 def _states(server: str, names: set[str]) -> dict[tuple[str, int], str]:
@@ -158,65 +117,38 @@ def _states(server: str, names: set[str]) -> dict[tuple[str, int], str]:
 @STORE
 def lineage(name: str, url: str) -> None:
     """Show what made NAME: a run, MODEL/RUN, or MODEL/VERSION; and what that was compared with."""
+    from serving.store.lineage import chain
+
     with opened(url) as store:
-        versions = {(one.model, one.version): one for one in store.registry.versions()}
-        version = _version(name, versions)
-        run = _named(store, f"{version.model}/{version.run}" if version else name)
-        told: set[tuple[str, str]] = set()
-        while True:
-            told.add((run.model, run.run))
-            _tell(store, run, versions)
-            champion = versions.get((run.model, run.champion_version or 0))
-            if champion is None or (champion.model, champion.run) in told:
-                return
+        found = chain(store, name)
+    now = datetime.now(UTC)
+    for number, origin in enumerate(found):
+        if number:
             click.echo("")
-            run = _named(store, f"{champion.model}/{champion.run}")
+        _tell(origin, now)
 
 
-def _version(name: str, versions: dict[tuple[str, int], Version]) -> Version | None:
-    model, _, number = name.rpartition("/")
-    # Names of runs are dates and times; nobody has so many versions.
-    return versions.get((model, int(number))) if model and number.isdecimal() else None
-
-
-def _tell(store: Store, run: Run, versions: dict[tuple[str, int], Version]) -> None:
-    own = [one for one in versions.values() if (one.model, one.run) == (run.model, run.run)]
-    for version in own:
-        click.echo(
-            f"{run.model}/{version.version}  {version.model_digest[:_SHORT]}  {version.path}"
-        )
+def _tell(origin: Origin, now: datetime) -> None:
+    run = origin.run
+    for version in origin.versions:
+        click.echo(f"{run.model}/{version.version}  {version.model_digest[:SHORT]}  {version.path}")
+    champion = run.champion_version
     lines = [
+        *(("serves at", place(one, now)) for one in origin.deployments),
         ("run", f"{run.run}, {run.outcome} at {run.finished:%Y-%m-%d %H:%M} UTC"),
         ("reason", run.reason),
-        *(
-            (
-                one.verdict,
-                f"by {one.reviewer} at {one.created:%Y-%m-%d %H:%M} UTC"
-                + (f": {one.comment}" if one.comment else ""),
-            )
-            for one in store.approvals.of_run(run.model, run.run)
-        ),
-        ("data", f"{run.source}  {run.source_digest[:_SHORT]}"),
-        ("code", f"{run.code_revision}  {run.code_digest[:_SHORT]}".strip()),
-        ("options", run.config_digest[:_SHORT]),
-        ("compared with", "nothing" if run.champion_version is None else
-         f"{run.model}/{run.champion_version}"),
+        *((one.verdict, _verdict(one)) for one in origin.approvals),
+        ("data", f"{run.source}  {run.source_digest[:SHORT]}"),
+        ("code", f"{run.code_revision}  {run.code_digest[:SHORT]}".strip()),
+        ("options", run.config_digest[:SHORT]),
+        ("compared with", "nothing" if champion is None else f"{run.model}/{champion}"),
         ("records", run.records),
-    ]  # fmt: skip
+    ]
     for label, text in lines:
         if text:
             click.echo(f"  {label + ':':<15}{' '.join(text.split())}")
 
 
-def _named(store: Store, name: str) -> Run:
-    """The run of a name.
-
-    Raises:
-        UserError: there is none, or more than one.
-    """
-    model, _, run = name.rpartition("/")
-    found = [one for one in store.registry.named(run) if not model or one.model == model]
-    if len(found) == 1:
-        return found[0]
-    what = "none" if not found else " and ".join(f"{one.model}/{one.run}" for one in found)
-    raise UserError(f"expected the name of one run (loomline runs list). Received: {name}: {what}")
+def _verdict(one: Approval) -> str:
+    comment = f": {one.comment}" if one.comment else ""
+    return f"by {one.reviewer} at {one.created:%Y-%m-%d %H:%M} UTC{comment}"

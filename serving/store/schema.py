@@ -248,3 +248,27 @@ RETRAININGS = sa.Table(
     sa.CheckConstraint("state IN ('started', 'succeeded', 'failed', 'refused')", name="state"),
     sa.Index(None, "model", "id"),
 )
+
+# Periods in which a server was seen to serve a version under the same labels.
+DEPLOYMENTS = sa.Table(
+    "deployments",
+    METADATA,
+    sa.Column("id", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("server", sa.String(300), nullable=False),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("labels", JSON, nullable=False),
+    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("seen", UtcTime, nullable=False),
+    sa.Column("ended", UtcTime),
+    sa.Index(None, "model", "version", "since"),
+    sa.Index(
+        "uq_deployments_open",
+        "server",
+        "model",
+        "version",
+        unique=True,
+        sqlite_where=sa.text("ended IS NULL"),
+        postgresql_where=sa.text("ended IS NULL"),
+    ),
+)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from serving.store.approvals import Approvals
 from serving.store.audit import AuditLog
+from serving.store.deployments import Deployments
 from serving.store.engine import make_engine, transaction
 from serving.store.feedback import FeedbackTable
 from serving.store.keys import Keys, Usage
@@ -39,6 +40,7 @@ class Store:
         self.registry = Registry(engine)
         self.overview = Overview(engine)
         self.monitoring = Monitorings(engine)
+        self.deployments = Deployments(engine)
 
     def ping(self) -> None:
         """Returns if the database answers.

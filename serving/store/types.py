@@ -312,3 +312,31 @@ class RetrainingLimits:
     runs: int | None = None
     cpu_seconds: float | None = None
     lost_after: timedelta = timedelta(days=1)
+
+
+# Gateways look several times within it; what nobody has seen for longer may not be so any more.
+SEEN_RECENTLY = timedelta(minutes=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """A period in which a server served a version under the same labels.
+
+    Attributes:
+        server: HOST:PORT, as the gateway or the rollout calls it that saw it.
+        labels: sorted; such as `stable`.
+        since, seen: when it was first and last seen so.
+        ended: when it was first seen otherwise; None while it was not.
+    """
+
+    server: str
+    model: str
+    version: int
+    labels: list[str]
+    since: datetime
+    seen: datetime
+    ended: datetime | None
+
+    def fresh(self, now: datetime) -> bool:
+        """Whether it was seen so recently that it may be called what is served now."""
+        return self.ended is None and now - self.seen < SEEN_RECENTLY

@@ -81,6 +81,8 @@ def test_a_good_candidate_becomes_stable_step_by_step(world: Any) -> None:
     assert driver.over
     assert world.store.rollouts.active("text") is None
     assert world.served()["stable"] == world.served()["latest"] == "second"
+    noted = [(one.version, one.labels) for one in world.store.deployments.current()]
+    assert noted == [(2, ["stable"]), (1, [])]
     events = [event.event for event in world.store.rollouts.events(begun.id)]
     assert events == [
         "started",
@@ -97,6 +99,8 @@ def test_a_good_candidate_becomes_stable_step_by_step(world: Any) -> None:
     list(back.drive(0))
     assert back.rollout.state == "rolled_back"
     assert world.served() == FIRST
+    noted = [(one.version, one.labels) for one in world.store.deployments.current()]
+    assert noted == [(1, ["stable"])]
     with pytest.raises(RolloutError, match="expected a promotion"):
         controller.go_back(world.store, "text")
 

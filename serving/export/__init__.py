@@ -1,0 +1,1 @@
+"""Copies the registry's runs into MLflow, and its versions into Kubeflow's model registry."""
