@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,26 +14,16 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
 
-from serving.gateway import (
-    api_keys,
-    context,
-    docs,
-    errors,
-    feedback,
-    generate,
-    metrics,
-    predict,
-    review,
-    samples,
-)
+from serving.gateway import context, docs, errors, feedback, generate, metrics, predict, samples
 from serving.gateway import schemas as s
+from serving.gateway.admin import add_admin
 from serving.gateway.database import Database
 from serving.gateway.errors import ApiError
 from serving.gateway.gateway import Gateway
 from serving.gateway.middleware import Envelope, allowed_hosts
+from serving.gateway.pages import add_pages
 from serving.gateway.settings import Settings
 
 _DESCRIPTION = "Text, images and tables from served models, and what people think of them."
@@ -55,9 +44,6 @@ _BODIES: list[type[BaseModel]] = [
     s.KeyRequest,
     s.VerdictRequest,
 ]
-_REPLIED: dict[int | str, dict[str, Any]] = {
-    "default": {"model": s.ErrorReply, "description": "An error"}
-}
 
 
 def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
@@ -102,10 +88,9 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.state.gateway = gateway
     _add_errors(app)
     _add_calls(app, gateway)
-    _add_admin(app, gateway)
-    _add_review(app, gateway)
+    add_admin(app, gateway)
     _add_machines(app, gateway)
-    _add_pages(app, settings)
+    add_pages(app, settings, _BODIES)
     return app
 
 
@@ -136,7 +121,7 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/generate",
         openapi_extra=docs.body_of(s.GenerateRequest),
-        responses={200: {"model": s.GenerateReply}, **_REPLIED},
+        responses={200: {"model": s.GenerateReply}, **docs.REPLIED},
     )
     async def generate_text(request: Request) -> Response:
         """Continues a text. With `stream` the answer is `text/event-stream`: the events start,
@@ -146,7 +131,7 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/score",
         openapi_extra=docs.body_of(s.ScoreRequest),
-        responses={200: {"model": s.ScoreReply}, **_REPLIED},
+        responses={200: {"model": s.ScoreReply}, **docs.REPLIED},
     )
     async def score_text(request: Request) -> Response:
         """Rates how likely a text is under the model."""
@@ -155,7 +140,7 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/images",
         openapi_extra=docs.body_of(s.ImagesRequest),
-        responses={200: {"model": s.ImagesReply}, **_REPLIED},
+        responses={200: {"model": s.ImagesReply}, **docs.REPLIED},
     )
     async def draw_images(request: Request) -> Response:
         """Draws images. With `Accept: image/png` or `?as=image` the answer is the image itself,
@@ -165,7 +150,7 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/rows",
         openapi_extra=docs.body_of(s.RowsRequest),
-        responses={200: {"model": s.RowsReply}, **_REPLIED},
+        responses={200: {"model": s.RowsReply}, **docs.REPLIED},
     )
     async def draw_rows(request: Request) -> Response:
         """Draws rows of a table. With `Accept: text/csv` or `?as=csv` the answer is a CSV file."""
@@ -174,14 +159,14 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/models/{model}/predict/{signature}",
         openapi_extra=docs.body_of(s.PredictRequest),
-        responses={200: {"model": s.PredictReply}, **_REPLIED},
+        responses={200: {"model": s.PredictReply}, **docs.REPLIED},
     )
     async def call_signature(request: Request, model: str, signature: str) -> Response:
         """Calls any signature. With `Accept: image/png` or `?as=image` the answer is the first
         image among the outputs."""
         return await predict.predict(gateway, request, model, signature)
 
-    @app.get("/v1/models", responses=_REPLIED)
+    @app.get("/v1/models", responses=docs.REPLIED)
     async def models(request: Request) -> Response:
         """The models with their versions, labels, signatures and defaults."""
         await gateway.caller(request)
@@ -191,70 +176,23 @@ def _add_calls(app: FastAPI, gateway: Gateway) -> None:
         "/v1/feedback",
         status_code=201,
         openapi_extra=docs.body_of(s.FeedbackRequest),
-        responses={201: {"model": s.FeedbackReply}, **_REPLIED},
+        responses={201: {"model": s.FeedbackReply}, **docs.REPLIED},
     )
     async def give_feedback(request: Request) -> Response:
         """Stores what a person thinks of an answer. 201: it is stored; 200: it was before; 503
         with `"stored": false`: it is not."""
         return await feedback.give(gateway, request)
 
-    @app.get("/v1/requests", responses=_REPLIED)
+    @app.get("/v1/requests", responses=docs.REPLIED)
     async def requests(request: Request) -> Response:
         """The caller's own requests, newest first: `?limit=`, `?model=`, and `?before=` with the
         `next_before` of the page before."""
         return await feedback.history(gateway, request)
 
-    @app.get("/v1/requests/{request_id}", responses=_REPLIED)
+    @app.get("/v1/requests/{request_id}", responses=docs.REPLIED)
     async def one_request(request: Request, request_id: str) -> Response:
         """A request of the caller's, with the feedback on it."""
         return await feedback.one(gateway, request, request_id)
-
-
-def _add_admin(app: FastAPI, gateway: Gateway) -> None:
-    """What admins call."""
-
-    @app.post("/v1/keys", openapi_extra=docs.body_of(s.KeyRequest), responses=_REPLIED)
-    async def create_key(request: Request) -> Response:
-        """Makes an API key (admins only). Its secret is in this reply and nowhere else."""
-        return await api_keys.create(gateway, request)
-
-    @app.get("/v1/keys", responses=_REPLIED)
-    async def keys(request: Request) -> Response:
-        """All API keys (admins only)."""
-        return await api_keys.listed(gateway, request)
-
-    @app.delete("/v1/keys/{key_id}", status_code=204, responses=_REPLIED)
-    async def revoke_key(request: Request, key_id: str) -> Response:
-        """Revokes an API key (admins only)."""
-        return await api_keys.revoke(gateway, request, key_id)
-
-
-def _add_review(app: FastAPI, gateway: Gateway) -> None:
-    """What reviewers call."""
-
-    @app.get("/v1/review", responses=_REPLIED)
-    async def candidates(request: Request) -> Response:
-        """Models that wait for approval (admins only)."""
-        return await review.listed(gateway, request)
-
-    @app.get("/v1/review/{model}/{run}", responses=_REPLIED)
-    async def candidate(request: Request, model: str, run: str) -> Response:
-        """One of them: decision, origin, samples beside the champion's (admins only)."""
-        return await review.one(gateway, request, model, run)
-
-    @app.get("/v1/review/{model}/{run}/{page}", responses=_REPLIED)
-    async def report(request: Request, model: str, run: str, page: str) -> Response:
-        """One of its reports, as HTML (admins only)."""
-        return await review.page(gateway, request, model, run, page)
-
-    @app.post(
-        "/v1/review/{model}/{run}",
-        openapi_extra=docs.body_of(s.VerdictRequest),
-        responses={200: {"model": s.VerdictReply}, **_REPLIED},
-    )
-    async def decide(request: Request, model: str, run: str) -> Response:
-        """Approves or rejects it (admins only); the caller's key is the reviewer."""
-        return await review.verdict(gateway, request, model, run)
 
 
 def _add_machines(app: FastAPI, gateway: Gateway) -> None:
@@ -283,41 +221,3 @@ def _add_machines(app: FastAPI, gateway: Gateway) -> None:
         # Many models make a long page, which no stream is to wait for.
         page = await asyncio.to_thread(gateway.metrics.text)
         return Response(page, headers={"Content-Type": metrics.CONTENT_TYPE})
-
-
-def _add_pages(app: FastAPI, settings: Settings) -> None:
-    """What people open in a browser."""
-    document: dict[str, Any] = {}
-
-    def openapi() -> dict[str, Any]:
-        if not document:
-            document.update(docs.schema(app, _BODIES, settings.auth == "keys"))
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_json() -> Response:
-        return context.reply(openapi())
-
-    @app.get("/docs", include_in_schema=False)
-    async def documentation() -> Response:
-        return HTMLResponse(docs.page(openapi()))
-
-    @app.get("/docs/style.css", include_in_schema=False)
-    async def documentation_style() -> Response:
-        return FileResponse(Path(__file__).with_name("docs.css"), media_type="text/css")
-
-    @app.get("/", include_in_schema=False)
-    async def playground() -> Response:
-        index = settings.static / "index.html"
-        if not index.is_file():
-            return context.reply({"docs": "/docs", "playground": None})
-        return FileResponse(index, headers={"Cache-Control": "no-cache"})
-
-    @app.get("/review", include_in_schema=False)
-    async def reviewing() -> Response:
-        headers = {"Cache-Control": "no-cache"}
-        return FileResponse(settings.static / "review.html", headers=headers)
-
-    app.mount("/static", StaticFiles(directory=settings.static, check_dir=False))

@@ -98,6 +98,25 @@ class Upstream:
             found[name] = [one["version"] for one in versions if one["state"] == _AVAILABLE]
         return found
 
+    async def serving(self, model: str) -> dict[int, list[str]]:
+        """The versions of a model that answer, each with its labels; none where it is unknown.
+
+        Raises:
+            ClientError: the server cannot be reached.
+        """
+        try:
+            versions = await self._fresh(f"status {model}", self._status, model)
+        except ClientError as error:
+            if error.code is grpc.StatusCode.NOT_FOUND:
+                return {}
+            raise
+        labels = await self._fresh(f"labels {model}", self._labels, model)
+        return {
+            one["version"]: sorted(name for name, at in labels.items() if at == one["version"])
+            for one in versions
+            if one["state"] == _AVAILABLE
+        }
+
     async def models(self) -> list[dict[str, Any]]:
         """The models of /v1/models."""
         return list(await asyncio.gather(*(self._describe(name) for name in self._clients)))

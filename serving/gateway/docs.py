@@ -11,7 +11,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving.gateway.schemas import ErrorReply
+
 _REF = "#/components/schemas/"
+# What every route may answer.
+REPLIED: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ErrorReply, "description": "An error"}
+}
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from serving.gateway.auth import Caller, Keys
 from serving.gateway.calls import Calls
 from serving.gateway.catalog import Upstream
 from serving.gateway.database import Database
+from serving.gateway.deployments import DeploymentWatcher
 from serving.gateway.errors import ApiError
 from serving.gateway.limits import RateLimiter, Usage
 from serving.gateway.metrics import GatewayMetrics
@@ -92,14 +93,22 @@ class Gateway:
         self.recorder.start()
         poller.thread.start()
         watch.thread.start()
-        looking = asyncio.create_task(self._watch_upstream())
-        purge = asyncio.create_task(self._purge()) if settings.retention_days else None
+        watcher = DeploymentWatcher(
+            self._upstream,
+            self.database,
+            settings.upstream,
+            settings.models,
+            settings.deployment_seconds,
+        )
+        looking = [self._watch_upstream(), watcher.run()]
+        if settings.retention_days:
+            looking.append(self._purge())
+        tasks = [asyncio.create_task(each) for each in looking]
         try:
             yield
         finally:
-            looking.cancel()
-            if purge is not None:
-                purge.cancel()
+            for task in tasks:
+                task.cancel()
             # Those that the end of the grace has cancelled are about to be recorded.
             await self.calls.all_ended(_LAST_CALLS_SECONDS)
             left = await asyncio.to_thread(self.recorder.stop, _LAST_FLUSH_SECONDS)

@@ -22,10 +22,13 @@ CONTENT_SECURITY = (
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+# A frame that a page fills inherits the page's policy, and a report has its styles inline. Scripts
+# stay the gateway's own, and the frame is a sandbox besides.
+WITH_REPORTS = CONTENT_SECURITY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+_POLICY = b"content-security-policy"
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", CONTENT_SECURITY.encode()),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
@@ -75,6 +78,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_headers(context)]
+                if all(name.lower() != _POLICY for name, _ in message["headers"]):
+                    message["headers"].append((_POLICY, CONTENT_SECURITY.encode()))
             await send(message)
 
         try:

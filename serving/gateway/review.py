@@ -7,7 +7,6 @@ folder of models may be written, and `loomline serve` runs it by itself.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
-from serving.gateway import context
+from serving.gateway import context, reports
 from serving.gateway.errors import ApiError
 from serving.gateway.gateway import Gateway
 from serving.gateway.schemas import VerdictRequest
@@ -26,7 +25,6 @@ from serving.review.signing import load_key, predicate_of
 from serving.store import Store
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_PAGES = ("decision.html", "evaluation.html", "drift.html")
 _ORIGIN = ("run", "created", "source_digest", "code_revision", "code_digest", "config_digest")
 
 
@@ -50,13 +48,13 @@ async def one(gateway: Gateway, request: Request, model: str, run: str) -> Respo
         champion = None
         if candidate.champion_version is not None:
             champion = models / model / str(candidate.champion_version) / "loomline"
-        config = _json(candidate.evidence / "provenance.json")
+        config = reports.json_in(candidate.evidence / "provenance.json")
         return {
             **_summary(candidate),
             "decision": candidate.decision(),
             "origin": {name: config.get(name) for name in _ORIGIN},
             "source": ((config.get("config") or {}).get("ingest") or {}).get("source"),
-            "pages": [name for name in _PAGES if (candidate.evidence / name).is_file()],
+            "pages": reports.pages_in([candidate.evidence]),
             "samples": _samples(candidate.evidence),
             "champion_samples": _samples(champion) if champion else [],
         }
@@ -67,15 +65,8 @@ async def one(gateway: Gateway, request: Request, model: str, run: str) -> Respo
 async def page(gateway: Gateway, request: Request, model: str, run: str, name: str) -> Response:
     """One of a candidate's reports, as HTML."""
     models = await _reviewer(gateway, request)
-    if name not in _PAGES:
-        raise ApiError("NOT_FOUND", f"expected one of {', '.join(_PAGES)}. Received: {name[:80]!r}")
-
-    def read() -> bytes:
-        return (_candidate(models, model, run).evidence / name).read_bytes()
-
-    headers = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; "
-               "img-src data:"}  # fmt: skip
-    return Response(await _careful(read), headers=headers, media_type="text/html")
+    candidate = await _careful(lambda: _candidate(models, model, run))
+    return await reports.page([candidate.evidence], name)
 
 
 async def verdict(gateway: Gateway, request: Request, model: str, run: str) -> Response:
@@ -166,13 +157,5 @@ def _summary(candidate: Candidate) -> dict[str, Any]:
 
 
 def _samples(folder: Path) -> list[Any]:
-    found = _json(folder / "samples.json").get("samples")
+    found = reports.json_in(folder / "samples.json").get("samples")
     return found if isinstance(found, list) else []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -104,6 +104,9 @@ class Settings(BaseModel):
     store_metrics_seconds: Seconds = Field(
         15.0, description="between looks at runs, approvals and monitorings, for /metrics"
     )
+    deployment_seconds: Seconds = Field(
+        10.0, description="between looks at what the model server serves, for the registry"
+    )
 
     queue_records: int = Field(10_000, ge=1, description="records that wait for the database")
     queue_bytes: int = Field(64 << 20, ge=1, description="their size in bytes")

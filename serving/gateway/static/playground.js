@@ -4,11 +4,11 @@ import { GatewayError, apiKey, getJson } from "/static/api.js";
 import { Answer, say } from "/static/answer.js";
 import * as forms from "/static/forms.js";
 import * as history from "/static/history.js";
+import { useTheme } from "/static/theme.js";
 
 const $ = (selector) => document.querySelector(selector);
 const SLIDERS = ["max_new_tokens", "temperature", "top_k", "top_p"];
 const DEFAULTS = { max_new_tokens: 64, temperature: 0.8, top_k: 50, top_p: 0.95 };
-const THEME = "loomline.theme";
 
 let models = [];
 let running = null;
@@ -390,23 +390,9 @@ function announce(message) {
   $("#live").textContent = message;
 }
 
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  $("#theme").textContent = name === "dark" ? "Light theme" : "Dark theme";
-}
-
 // --- start ----------------------------------------------------------------------------------
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-setTheme(localStorage.getItem(THEME) ?? (dark.matches ? "dark" : "light"));
-dark.addEventListener("change", () => {
-  if (!localStorage.getItem(THEME)) setTheme(dark.matches ? "dark" : "light");
-});
-$("#theme").addEventListener("click", () => {
-  const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  localStorage.setItem(THEME, next);
-  setTheme(next);
-});
+useTheme($("#theme"));
 $("#composer").addEventListener("submit", (event) => {
   event.preventDefault();
   generate();

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from serving.review import reviewers
 from serving.review.signing import key_id_of, predicate_of, public_bytes
-from serving.store import open_store
+from serving.store import Store, open_store
 
 # Nothing of the review needs a model server.
 NOWHERE = "127.0.0.1:1"
@@ -177,3 +180,66 @@ def test_a_key_that_the_models_reviewers_do_not_list_is_refused(
     reply = http.post(PATH, json=APPROVED)
     assert reply.status_code == 409
     assert "not listed" in reply.json()["error"]["message"]
+
+
+def test_of_two_reviewers_at_once_one_decides(
+    reviewing: Callable[..., Any], candidate: Candidates, store: Store, url: str
+) -> None:
+    waits = candidate()
+    keys = {name: store.keys.create(name, admin=True)[1] for name in ("Grace", "Alan")}
+    http = reviewing("--auth=keys", store=url).http
+    barrier = threading.Barrier(2)
+
+    def decide(name: str, verdict: str) -> httpx.Response:
+        barrier.wait()
+        headers = {"Authorization": f"Bearer {keys[name]}"}
+        reply: httpx.Response = http.post(PATH, json={"verdict": verdict}, headers=headers)
+        return reply
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        replies = list(pool.map(decide, ("Grace", "Alan"), ("approved", "rejected")))
+    assert sorted(reply.status_code for reply in replies) == [200, 409]
+    (won,) = [reply.json() for reply in replies if reply.status_code == 200]
+    (lost,) = [reply.json() for reply in replies if reply.status_code == 409]
+    assert f"{won['reviewer']} {won['verdict']} it" in lost["error"]["message"]
+    (row,) = store.approvals.of_run("text", RUN)
+    assert (row.reviewer, row.verdict) == (won["reviewer"], won["verdict"])
+    said = predicate_of((waits.evidence / "approval.json").read_text())
+    assert (said["reviewer"], said["verdict"]) == (won["reviewer"], won["verdict"])
+    assert [entry.read()["actor"] for entry in store.audit.entries()] == [won["reviewer"]]
+
+
+def test_a_database_that_goes_away_in_the_middle_of_an_approval_decides_nothing(
+    reviewing: Callable[..., Any],
+    candidate: Candidates,
+    postgresql: Any,
+    until: Callable[..., None],
+) -> None:
+    waits, url = candidate(), postgresql.new_database()
+    open_store(url).close()
+    http = reviewing("--store-seconds=20", store=url).http
+    assert http.get(PATH).status_code == 200
+    other = sa.create_engine(url)
+    try:
+        with other.connect() as holder, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            # The verdict is signed under this lock, so its transaction has begun and waits.
+            holder.execute(sa.text("LOCK TABLE audit_log IN EXCLUSIVE MODE"))
+            deciding = pool.submit(http.post, PATH, json=APPROVED)
+            waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            until(lambda: holder.execute(waiting).scalar())
+            postgresql.stop()
+            reply = deciding.result(30)
+            holder.invalidate()
+    finally:
+        postgresql.start()
+        other.dispose()
+    assert reply.status_code == 503, reply.text
+    assert "the database is down" in reply.json()["error"]["message"]
+    assert not (waits.evidence / "approval.json").exists()
+    with contextlib.closing(open_store(url)) as store:
+        assert store.approvals.of_run("text", RUN) == []
+        assert list(store.audit.entries()) == []
+    until(lambda: http.post(PATH, json=APPROVED).status_code == 200, 30)
+    assert predicate_of((waits.evidence / "approval.json").read_text())["verdict"] == "approved"
+    with contextlib.closing(open_store(url)) as store:
+        assert len(store.approvals.of_run("text", RUN)) == 1

@@ -60,12 +60,12 @@ def test_a_reviewer_looks_compares_blind_and_approves(
     assert page.inner_text("#reason") == "approved: all 3 rules pass"
     assert page.inner_text("#rules tbody td >> nth=3") == "<b>"
     page.click("#reports button")
-    page.wait_for_selector("#report:not([hidden])")
-    assert page.frame_locator("#report").locator("p").first.inner_text() == "the evaluation"
+    page.wait_for_selector("#reports iframe:not([hidden])")
+    assert page.frame_locator("#reports iframe").locator("p").first.inner_text() == "the evaluation"
     page.click("#blind")
     for _ in range(3):
-        page.wait_for_selector(".pair")
-        cards = page.locator(".pair .sample")
+        page.wait_for_selector(".pair.blind")
+        cards = page.locator(".pair.blind .sample")
         mine = "mine" in cards.nth(0).inner_text() or "<img" in cards.nth(0).inner_text()
         cards.nth(0 if mine else 1).locator("button").click()
     told = "Blind comparison of 3: the candidate was better in 3, version 3 in 0, alike in 0."
@@ -88,11 +88,67 @@ def test_a_reviewer_rejects_with_a_comment(open_page: Any, waiting: Any, tmp_pat
     assert (said["verdict"], said["comment"]) == ("rejected", "repeats itself")
 
 
+DOT = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "seen"),
+    [
+        # Of a class as many as both have; what is left stays alone.
+        (
+            [{"label": name, "image": DOT, "seed": 1} for name in ("Bag", "Bag", "Coat")],
+            3,
+            "Bag",
+        ),
+        # Rows are compared eight at a time.
+        ([{f"column_{n}": row * n or None for n in range(9)} for row in range(20)], 3, "missing"),
+    ],
+)
+def test_images_and_rows_stand_beside_the_champions_and_are_compared_blind(
+    open_page: Any,
+    candidate: Callable[..., Any],
+    start_gateway: Callable[..., Any],
+    tmp_path: Path,
+    rows: list[dict[str, Any]],
+    expected: int,
+    seen: str,
+) -> None:
+    candidate(champion=3, **{"samples.json": json.dumps({"samples": rows})})
+    champion = tmp_path / "models" / "text" / "3" / "loomline"
+    champion.mkdir(parents=True)
+    (champion / "samples.json").write_text(json.dumps({"samples": rows[::-1]}))
+    gateway = start_gateway("127.0.0.1:1", f"--review-models={tmp_path / 'models'}")
+    page = opened(open_page, gateway, viewport={"width": 360, "height": 740})
+    # Whoever has seen whose they are cannot compare them blind.
+    assert page.locator(".sample").count() == 0
+    page.click("#blind")
+    for _ in range(expected):
+        page.wait_for_selector(".pair.blind")
+        # Nothing tells whose it is, and the keyboard stays with the buttons.
+        assert page.locator(".pair.blind .side").all_inner_texts() == ["A", "B"]
+        assert page.evaluate("document.activeElement.textContent") == "A is better"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.click("text=Alike")
+    assert f"alike in {expected}" in page.inner_text("#tally")
+    assert page.locator(".pair").count() == expected
+    sides = page.locator(".pair >> nth=0 >> .side").all_inner_texts()
+    assert sides == ["candidate", "version 3"]
+    assert seen in page.inner_text(".pair >> nth=0")
+    page.click("#candidates button")
+    page.click("#beside")
+    assert page.locator(".pair").count() == expected
+    assert page.is_hidden("#blind")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_can_be_read_on_a_phone(
     open_page: Any, waiting: Any, readable: Callable[[Any], None], scheme: str
 ) -> None:
     page = opened(open_page, waiting, viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
     readable(page)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 360
