@@ -288,6 +288,8 @@ class Model:
 PROVENANCE_FOLDER = "loomline"
 # Beside the numbers of a model's versions; TensorFlow Serving passes over such a name.
 PENDING_FOLDER = ".pending"
+# Measures of some training rows; in the drift report, and inside a published version.
+REFERENCE_FILE = "reference.parquet"
 # Inside a SavedModel: where TensorFlow Serving looks for the requests that it warms a model with.
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
@@ -421,13 +423,21 @@ class ServingCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Drift(Report):
-    """`drift.json` and `drift.html`. Figures are named `COMPARISON.NAME`.
+    """`drift.json`, `drift.html`, `drift_details.html` and perhaps `reference.parquet`.
 
-    Comparisons are `data` (training era against current era; absent where no era is declared)
-    and `output` (training text against generated text).
+    Figures are named `COMPARISON.NAME`. Comparisons are `data` (current era against training era;
+    absent where no era is declared), `prompt` (what users ask for against what the model learnt;
+    absent without a file of requests), `output` (generated against training data) and `reference`
+    (training data against that of the version now served; absent where that left none). The
+    reference is what later runs compare with; components/drift/reference.py says how it is laid
+    out.
     """
 
     _name = "drift"
+
+    @property
+    def reference_path(self) -> Path:
+        return self.path / REFERENCE_FILE
 
 
 # --- Decision and pushed model: gate -> push -> serving --------------------------------------
@@ -453,9 +463,9 @@ class Published:
     """One published version: a SavedModel with its provenance in `loomline/` beside it.
 
     `loomline/provenance.json`, copies of `decision.json`, `evaluation.json`, `drift.json` and their
-    pages, `samples.json` (the key `samples`: the first ones by column, bytes as Base64), and of
-    text `scores.parquet`. Where a person approved the version, also
-    `pending.json` and `approval.json`; see `Pending`.
+    pages, `samples.json` (the key `samples`: the first ones by column, bytes as Base64), perhaps
+    the drift report's `reference.parquet`, and of text `scores.parquet`. Where a person approved
+    the version, also `pending.json` and `approval.json`; see `Pending`.
     """
 
     path: Path
@@ -484,6 +494,10 @@ class Published:
     @property
     def samples_path(self) -> Path:
         return self.provenance_folder / "samples.json"
+
+    @property
+    def reference_path(self) -> Path:
+        return self.provenance_folder / REFERENCE_FILE
 
     @property
     def approval_path(self) -> Path:

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import read_json, saved_model_digest, write_json
+from components.artifacts import digest_files, read_json, saved_model_digest, write_json
+from components.errors import DataError
 from components.push.approval import read_approvers
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
@@ -98,6 +99,8 @@ def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]
     if approvers is not None:
         # Now, and not after an hour of training.
         read_approvers(approvers)
+    prompts = Path(config.drift.prompts).resolve() if config.drift.prompts else None
+    prompts_digest = _prompts_digest(prompts) if prompts else ""
     fingerprint = inputs_fingerprint(config, source, code)
     champion = resolve_champion(base_path, config.push.model_name, fingerprint)
     records = Records(output.new_records().resolve())
@@ -107,6 +110,8 @@ def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]
         "push_approvers": str(approvers or ""),
         "source_digest": source,
         "code_digest": code,
+        "drift_prompts": str(prompts or ""),
+        "prompts_digest": prompts_digest,
         "champion": str(champion or ""),
         "champion_digest": saved_model_digest(champion) if champion else "",
         "checkpoints": str(output.checkpoints.resolve()),
@@ -123,6 +128,17 @@ def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]
         },
     }
     return arguments, records
+
+
+def _prompts_digest(path: Path) -> str:
+    """Identifies the requests that are compared.
+
+    Raises:
+        DataError: there is no such file; now, and not after an hour of training.
+    """
+    if not path.is_file():
+        raise DataError(f"drift.prompts: expected a file at {path}. Received: no such file")
+    return digest_files(path)
 
 
 def _revision() -> str:

@@ -11,6 +11,7 @@ from pipelines.modalities import Modality
 RUN_PARAMETERS = {
     "source_digest": "Digest of the source's content; a changed source is read anew.",
     "code_digest": "Digest of the code; changed code is run anew.",
+    "prompts_digest": "Digest of the file of users' requests; a changed one is compared anew.",
     "champion": "Folder of the published version to compare with; empty for none.",
     "champion_digest": "Digest of that version's model; another model in its place is measured "
     "anew.",
@@ -21,6 +22,7 @@ RUN_PARAMETERS = {
 RUN_DEFAULTS: dict[str, Any] = {
     "source_digest": "",
     "code_digest": "",
+    "prompts_digest": "",
     "champion": "",
     "champion_digest": "",
     "checkpoints": "checkpoints",

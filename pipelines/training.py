@@ -43,7 +43,8 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
     3. transform learns from the training split how raw data become numbers, and applies it;
     4. train fits the model, exports it, and resumes where a killed run stopped;
     5. evaluate judges the export beside yardsticks and beside the version now served;
-    6. drift compares eras of data, and what is generated with real data;
+    6. drift compares eras of data, what users ask for, what is generated, and the training data
+       of the version now served;
     7. gate decides by the policy's rules;
     8. push publishes what the gate approved.
 
@@ -84,7 +85,7 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
             examples=checked.outputs["validated"],
             evaluation=evaluated.outputs["evaluation"],
             model=trained.outputs["model"],
-            **of_the_run("code_digest"),
+            **of_the_run("prompts_digest", "champion", "champion_digest", "code_digest"),
         )
         # The gate depends on the time and on what is served, and push acts on the world:
         # neither may be answered from a cache.

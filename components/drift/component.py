@@ -9,15 +9,26 @@ from components.options import describe
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-@describe(DriftOptions, code_digest="Digest of the code; changed code is run anew.")
+@describe(
+    DriftOptions,
+    prompts_digest="Digest of the file of requests; a changed one is compared anew.",
+    champion="Folder of the published version whose training data is compared with; or empty.",
+    champion_digest="Digest of that version's model.",
+    code_digest="Digest of the code; changed code is run anew.",
+)
 def drift(
     examples: Input[Dataset],
     evaluation: Input[Artifact],
     model: Input[Model],
     method: str,
     threshold: float,
+    prompts: str,
+    keep_reference: bool,
     max_rows: int,
     columns: list,
+    prompts_digest: str,
+    champion: str,
+    champion_digest: str,
     code_digest: str,
     report: Output[Artifact],
     metrics: Output[Metrics],
@@ -37,7 +48,9 @@ def drift(
     folders = [Path(artifact.path) for artifact in (examples, evaluation, report, model)]
     with one_line_errors():
         source, judged, written, trained = folders
-        figures = run(source, judged, chosen(DriftOptions, chosen_values), written, trained)
+        options = chosen(DriftOptions, chosen_values)
+        served = Path(champion) if champion else None
+        figures = run(source, judged, options, written, trained, served)
     for name, figure in figures.items():
         metrics.log_metric(name, figure.value)
     # kfp.local takes an artifact without a file for one that was deleted, and runs the step anew.

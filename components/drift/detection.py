@@ -10,20 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.drift.chance import TEXTS_DIVIDED, First, by_documents, limits, share_of_alarms
 from components.drift.domain import DomainTest, domain_test
 from components.drift.onset import onset, slices
 from components.drift.options import DriftOptions
 from components.drift.scoring import Method, Scorer, present
 from components.drift.sides import Descriptor, Side
+from components.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-# The false-alarm rate of a whole comparison, all columns together.
-FALSE_ALARMS = 0.05
-DIVISIONS = 199
-_ROWS_DIVIDED = 1000
-_FEWEST_DOCUMENTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,17 +97,17 @@ def compare(
     by_document: Sequence[str] = (),
     items: str = "texts",
 ) -> dict[str, Comparison]:
-    """Compares sides column by column.
+    """Compares sides column by column, and all columns together.
 
     A column has drifted if its score passes the threshold and also what chance would give. Chance
-    is measured: the rows are divided anew at random, 199 times, each column's score is taken by its
-    own mean and deviation over the divisions, and the most extreme column of each division is
-    kept; 5% of the divisions lie beyond the limit. So the false alarms of a whole comparison stay
-    near 5% for any method and any number of rows; with 64 samples and no limit but a Wasserstein
-    threshold of 0.1, chance alone would raise an alarm nearly always.
+    is measured: the rows are divided anew at random, 199 times (see `components.drift.chance`).
+    However many comparisons, columns and classifiers there are, a report in which nothing changed
+    raises an alarm in 5% of the cases at most; with 64 samples and no limit but a Wasserstein
+    threshold of 0.1, chance alone would raise one nearly always.
 
     Args:
-        sides: name of the comparison -> reference and current side.
+        sides: name of the comparison -> reference and current side, each in an order that is
+            none of time or kind, such as that of digests: the first rows stand for all.
         options: methods and thresholds; as in Evidently, p-values fall below a threshold, distances
             rise above it.
         details: where Evidently's own page is written.
@@ -120,8 +116,12 @@ def compare(
         items: what single rows are called.
 
     Raises:
-        ConfigError: Evidently has no such method, or a column that has one of its own is not there.
+        ConfigError: Evidently has no such method, it does not fit the column, or a column that has
+            one of its own is not there.
+        DataError: a side has no rows, or the sides do not have the same measures.
     """
+    for name, pair in sides.items():
+        check_alike(name, *pair)
     # Evidently reads it whenever it would send something; set before it is imported.
     os.environ["DO_NOT_TRACK"] = "1"
     with warnings.catch_warnings():
@@ -129,36 +129,74 @@ def compare(
         warnings.simplefilter("ignore")
         scorer = Scorer(options)
         scorer.check(each for pair in sides.values() for each in pair[0].descriptors)
-        chances = {
-            name: _chances(*pair, scorer, _whole_documents(pair, name in by_document))
+        whole = {name: name in by_document and by_documents(pair) for name, pair in sides.items()}
+        # Documents count, and not their texts: with more texts of the same documents p-values
+        # would fall and chance with them, so both are reckoned from as many texts.
+        judged = {
+            name: (First(pair[0], TEXTS_DIVIDED), First(pair[1], TEXTS_DIVIDED))
+            if whole[name]
+            else pair
             for name, pair in sides.items()
         }
-        limits = {
+        chances, told = {}, {}
+        for name, pair in judged.items():
+            embedded = all(side.features is not None for side in pair)
+            alarms = share_of_alarms(len(sides), 1 + embedded)
+            chances[name] = limits(pair, scorer, alarms, whole[name])
+            told[name] = domain_test(pair[0], pair[1], scorer.domain_threshold, alarms, whole[name])
+        passed = {
             name: [
                 _limit(*scorer.chosen(descriptor), chance)
                 for descriptor, chance in zip(pair[0].descriptors, chances[name], strict=True)
             ]
-            for name, pair in sides.items()
+            for name, pair in judged.items()
         }
-        scores = scorer.report(sides, limits, details)
+        scores = scorer.report(judged, passed, details)
         return {
             name: Comparison(
                 *pair,
-                _columns(pair, scorer, scores[name], chances[name], limits[name]),
-                "documents" if _whole_documents(pair, name in by_document) else items,
-                domain_test(*pair),
+                _columns(pair, scorer, scores[name], chances[name], passed[name]),
+                "documents" if whole[name] else items,
+                told[name],
             )
             for name, pair in sides.items()
         }
 
 
+def check_alike(name: str, reference: Side, current: Side) -> None:
+    """Refuses sides that cannot be compared.
+
+    Raises:
+        DataError: a side has no rows, or a measure is on one side only or of another kind there.
+    """
+    for which, side in (("reference", reference), ("current", current)):
+        if not side.rows:
+            raise DataError(
+                f"{name}: expected rows on both sides. Received: none on the {which} side; choose "
+                "a longer window or another era"
+            )
+    kinds = [
+        {each.name: each.categorical for each in side.descriptors} for side in (reference, current)
+    ]
+    found = {
+        "only in the reference": [one for one in kinds[0] if one not in kinds[1]],
+        "only in current data": [one for one in kinds[1] if one not in kinds[0]],
+        "numbers on one side, categories on the other": [
+            one for one in kinds[0] if one in kinds[1] and kinds[0][one] != kinds[1][one]
+        ],
+    }
+    told = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    if told:
+        raise DataError(
+            f"{name}: expected the same columns of the same types on both sides. Received: "
+            f"{'; '.join(told)}"
+        )
+    if [each.name for each in reference.descriptors] != [each.name for each in current.descriptors]:
+        raise ValueError(f"{name}: expected the measures of both sides in one order")
+
+
 def _limit(method: Method, threshold: float, chance: float) -> float:
     return min(threshold, chance) if method.falling else max(threshold, chance)
-
-
-def _whole_documents(pair: tuple[Side, Side], wanted: bool) -> bool:
-    """Whether documents are divided whole; too few of them cannot be told apart from chance."""
-    return wanted and min(len(set(side.owners)) for side in pair) >= _FEWEST_DOCUMENTS
 
 
 def _columns(
@@ -216,51 +254,3 @@ def _shares(before: NDArray[Any], after: NDArray[Any]) -> tuple[float, float, fl
     one, two = shares(furthest)
     deviation = (one * (1 - one)) ** 0.5 or (two * (1 - two)) ** 0.5 or 1.0
     return one, two, (two - one) / deviation, str(furthest)
-
-
-def _chances(reference: Side, current: Side, scorer: Scorer, by_document: bool) -> list[float]:
-    """For each column the score that chance passes; in 5% of divisions some column does."""
-    import numpy as np
-
-    descriptors = reference.descriptors
-    parts = [[each[:_ROWS_DIVIDED] for each in side.columns] for side in (reference, current)]
-    columns = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
-    taken = min(reference.rows, _ROWS_DIVIDED)
-    units = taken + min(current.rows, _ROWS_DIVIDED)
-    groups = np.arange(units)
-    if by_document:
-        owners = [list(side.owners[:_ROWS_DIVIDED]) for side in (reference, current)]
-        names, groups = np.unique(owners[0] + owners[1], return_inverse=True)
-        units, taken = len(names), min(len(set(owners[0])), len(names) - 1)
-    generator = np.random.default_rng(0)
-    found = np.empty((DIVISIONS, len(columns)))
-    for division in found:
-        chosen = np.zeros(units, bool)
-        chosen[generator.permutation(units)[:taken]] = True
-        rows = chosen[groups]
-        division[:] = [
-            scorer.score(descriptor, column[rows], column[~rows])
-            for descriptor, column in zip(descriptors, columns, strict=True)
-        ]
-    falling = np.array([scorer.chosen(descriptor)[0].falling for descriptor in descriptors])
-    strength = np.where(falling, -np.log10(np.clip(found, 1e-300, 1.0)), found)
-    # A division that leaves one side without any value says nothing of that column.
-    strength = (
-        np.where(np.isnan(strength), 0.0, strength) if _gaps(columns, descriptors) else strength
-    )
-    # Columns of many small categories hardly vary over divisions, heavy tails vary a lot: each is
-    # judged by its own deviation, or the wildest column would set the limit of all.
-    usual, deviation = strength.mean(axis=0), np.maximum(strength.std(axis=0), 1e-12)
-    # Counting the division that was found among the random ones makes the rate exact.
-    rank = int(np.ceil((1 - FALSE_ALARMS) * (DIVISIONS + 1))) - 1
-    most = np.sort(((strength - usual) / deviation).max(axis=1))[rank]
-    limits = usual + most * deviation
-    return [float(limit) for limit in np.where(falling, 10.0**-limits, limits)]
-
-
-def _gaps(columns: Sequence[NDArray[Any]], descriptors: Sequence[Descriptor]) -> bool:
-    """Whether a column has missing values."""
-    return any(
-        len(present(descriptor, column)) < len(column)
-        for descriptor, column in zip(descriptors, columns, strict=True)
-    )

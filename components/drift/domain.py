@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from components.drift.chance import FALSE_ALARMS, divisions, rank_of
 from components.drift.sides import Descriptor, Side
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 THRESHOLD = 0.55
 # Rows of a side that the classifier sees at most.
 MOST_ROWS = 1000
-DIVISIONS = 199
-_FALSE_ALARMS = 0.05
 _FOLDS = 5
 # How strongly the classifier is regularized, as a share of the features' own variance.
 _SHRINKAGE = 0.1
@@ -34,8 +33,8 @@ class DomainTest:
     Attributes:
         auc: area under the ROC curve on rows that it was not trained on; 0.5 is chance.
         low, high: 95% interval of it.
-        chance: the area that 5% of divisions at random pass.
-        limit: what it had to pass: `THRESHOLD`, or `chance` where that is more.
+        chance: the area that divisions at random hardly ever pass.
+        limit: what it had to pass: the chosen threshold, or `chance` where that is more.
         rows: how many of the smaller side were used.
     """
 
@@ -52,38 +51,66 @@ class DomainTest:
         return self.auc > self.limit
 
 
-def domain_test(reference: Side, current: Side) -> DomainTest | None:
+def domain_test(
+    reference: Side,
+    current: Side,
+    threshold: float = THRESHOLD,
+    alarms: float = FALSE_ALARMS,
+    whole: bool = False,
+) -> DomainTest | None:
     """Trains a linear classifier to tell the sides apart, cross-validated.
 
     The area under its ROC curve measures drift of all features together (a classifier two-sample
     test, Lopez-Paz and Oquab 2017). Chance is measured by dividing the same rows at random.
 
+    Args:
+        reference, current: the sides; their first rows are used.
+        threshold: sides told apart no better than this are taken for alike.
+        alarms: the false-alarm rate.
+        whole: whether documents are divided whole. Then no document is both learnt from and
+            judged, or the classifier would know documents instead of sides.
+
     Returns:
-        None where the sides have no features, or too few rows for the folds.
+        None where the sides have no features, or too few rows or documents for the folds.
     """
     if reference.features is None or current.features is None:
         return None
     import numpy as np
 
     parts = [reference.features[:MOST_ROWS], current.features[:MOST_ROWS]]
-    fewest = min(map(len, parts))
-    if fewest < 2 * _FOLDS:
+    counts = (len(parts[0]), len(parts[1]))
+    owners = (reference.owners[: counts[0]], current.owners[: counts[1]]) if whole else None
+    units = [len(set(side)) for side in owners] if owners else counts
+    fewest = min(counts)
+    if min(units) < (_FOLDS if whole else 2 * _FOLDS):
         return None
     features = np.concatenate(parts).astype(np.float64)
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-9)
-    truth = np.repeat([False, True], [len(part) for part in parts])
-    generator = np.random.default_rng(0)
-    divisions = [generator.permutation(truth) for _ in range(DIVISIONS)]
-    found = _areas(features, np.stack([truth, *divisions], axis=1))
-    auc = float(found[0])
-    rank = int(np.ceil((1 - _FALSE_ALARMS) * (DIVISIONS + 1))) - 1
-    chance = float(np.sort(found[1:])[rank])
-    margin = 1.96 * _standard_error(auc, *map(len, parts))
-    low, high = max(auc - margin, 0.0), min(auc + margin, 1.0)
-    return DomainTest(auc, low, high, chance, max(THRESHOLD, chance), fewest)
+    truth = np.repeat([True, False], counts)
+    truths = np.stack([truth, *(rows for (rows,) in divisions(counts, owners))], axis=1)
+    found = _areas(features, truths, _folds(len(features), owners))
+    auc, chances = float(found[0]), found[1:]
+    chance = float(np.sort(chances)[rank_of(alarms)])
+    # Rows of one document say less than as many single ones: then chance varies more.
+    error = max(_standard_error(auc, *counts), float(chances.std()) if whole else 0.0)
+    low, high = max(auc - 1.96 * error, 0.0), min(auc + 1.96 * error, 1.0)
+    return DomainTest(auc, low, high, chance, max(threshold, chance), fewest)
 
 
-def _areas(features: NDArray[np.float64], truths: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _folds(rows: int, owners: tuple[Sequence[str], Sequence[str]] | None) -> NDArray[np.int64]:
+    """The fold of each row; rows of one document share theirs."""
+    import numpy as np
+
+    groups = np.arange(rows)
+    if owners is not None:
+        _, groups = np.unique([*owners[0], *owners[1]], return_inverse=True)
+    chosen = np.random.default_rng(0).permutation(int(groups.max()) + 1) % _FOLDS
+    return np.asarray(chosen[groups])
+
+
+def _areas(
+    features: NDArray[np.float64], truths: NDArray[np.bool_], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Areas under the ROC curve of classifiers, on rows that they did not learn from.
 
     The classifier is Fisher's linear discriminant with a shrunken covariance (Friedman 1989,
@@ -93,16 +120,17 @@ def _areas(features: NDArray[np.float64], truths: NDArray[np.bool_]) -> NDArray[
     Args:
         features: [rows, features], standardized.
         truths: [rows, divisions], which side each row is of.
+        folds: [rows], in which fold each row is judged.
 
     Returns:
-        [divisions], means over the folds.
+        [divisions], means over the folds that have rows of both sides.
     """
     import numpy as np
     from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-    folds = np.random.default_rng(0).permutation(len(features)) % _FOLDS
     sides = truths - truths.mean(axis=0)
     areas = []
+    weight = []
     for fold in range(_FOLDS):
         learnt, judged = features[folds != fold], folds == fold
         shrunken = learnt.T @ learnt + _SHRINKAGE * len(learnt) * np.eye(learnt.shape[1])
@@ -111,9 +139,18 @@ def _areas(features: NDArray[np.float64], truths: NDArray[np.bool_]) -> NDArray[
         ranks = rankdata(features[judged] @ weights, axis=0)
         positive = truths[judged]
         count = positive.sum(axis=0)
-        pairs = np.maximum(count * (len(positive) - count), 1)
-        areas.append(((ranks * positive).sum(axis=0) - count * (count + 1) / 2) / pairs)
-    return np.asarray(np.mean(areas, axis=0))
+        pairs = count * (len(positive) - count)
+        above = (ranks * positive).sum(axis=0) - count * (count + 1) / 2
+        areas.append(np.where(pairs, above / np.maximum(pairs, 1), 0.5))
+        weight.append(pairs > 0)
+    return np.asarray(np.average(areas, axis=0, weights=_some(np.stack(weight))))
+
+
+def _some(counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Which folds count for each division; all of them where none would."""
+    import numpy as np
+
+    return np.where(counted.any(axis=0), counted, True).astype(np.float64)
 
 
 def _standard_error(auc: float, negatives: int, positives: int) -> float:
@@ -129,6 +166,7 @@ def table_features(
     descriptors: Sequence[Descriptor],
     reference: Sequence[NDArray[Any]],
     current: Sequence[NDArray[Any]],
+    most: int = MOST_ROWS,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Encodes columns of any kind so that a linear classifier sees the shape of each.
 
@@ -138,6 +176,7 @@ def table_features(
     Args:
         descriptors: of the columns.
         reference, current: for each descriptor [rows], as in `Measured`.
+        most: rows of a side that are encoded at most, the first ones.
 
     Returns:
         Both sides as float64 [rows, bins] of 0 and 1.
@@ -145,9 +184,9 @@ def table_features(
     import numpy as np
 
     encoded = []
-    rows = len(reference[0]) if reference else 0
+    rows = min(len(reference[0]), most) if reference else 0
     for descriptor, before, after in zip(descriptors, reference, current, strict=True):
-        both = np.concatenate([before, after])
+        both = np.concatenate([before[:most], after[:most]])
         codes = _categories(both) if descriptor.categorical else _bins(both)
         encoded.append(np.eye(int(codes.max(initial=0)) + 1)[codes])
     joined = np.concatenate(encoded, axis=1) if encoded else np.zeros((0, 0))

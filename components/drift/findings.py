@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from components.artifacts import CURRENT, TRAIN, ExamplesManifest
 from components.drift.detection import ColumnDrift, Comparison
-from components.drift.wording import Wording
+from components.drift.wording import DATA, OUTPUT, PROMPT, REFERENCE, Wording
 
 _NAMED = 2
 _SMALL = 0.1
@@ -21,19 +21,29 @@ class Findings:
         headline: everything in one line.
         told: comparison -> its sentence.
         suggestions: what to do, the most pressing first; empty where nothing moved.
-        since: first day of the current era, or None where it is unknown.
+        advice: the same for each comparison that moved.
+        since: comparison -> first day of its current side; None where it is unknown.
         eras: comparison -> what its sides are called.
+        earlier: what the version is called whose training data was compared with.
+        notes: comparison -> what its columns cannot show.
     """
 
     headline: str
     told: Mapping[str, str]
     suggestions: Sequence[str]
-    since: str | None
+    advice: Mapping[str, Sequence[str]]
+    since: Mapping[str, str | None]
     eras: Mapping[str, tuple[str, str]]
+    earlier: str
+    notes: Mapping[str, Sequence[str]]
 
 
 def findings(
-    compared: Mapping[str, Comparison], manifest: ExamplesManifest, wording: Wording
+    compared: Mapping[str, Comparison],
+    manifest: ExamplesManifest,
+    wording: Wording,
+    earlier: str = "",
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> Findings:
     """Puts the comparisons into words.
 
@@ -41,26 +51,33 @@ def findings(
         compared: comparisons by name, as `compare` returns them.
         manifest: of the examples, for the times of the eras.
         wording: how this kind of data is spoken of.
+        earlier: what the version is called whose training data was compared with.
+        notes: comparison -> what its columns cannot show.
     """
     first, last = _era(manifest, TRAIN)
-    since, until = _era(manifest, CURRENT)
+    start, until = _era(manifest, CURRENT)
     era = f" ({first[:4]}–{last[:4]})" if first and last else ""
-    now = f" ({since[:4]}–{until[:4]})" if since and until else ""
+    now = f" ({start[:4]}–{until[:4]})" if start and until else ""
+    since = {name: _first_day(comparison) for name, comparison in compared.items()}
+    since |= {DATA: start, OUTPUT: None, REFERENCE: None}
     eras = {
-        "data": (f"training{era}", f"current{now}"),
-        "output": (f"training{era}", "generated"),
+        DATA: (f"training{era}", f"current{now}"),
+        PROMPT: (wording.asked_reference, f"users' {wording.asked}"),
+        OUTPUT: (f"training{era}", "generated"),
+        REFERENCE: (f"training of {earlier}", f"training now{era}"),
     }
     told = {
-        name: _sentence(name, comparison, since, wording) for name, comparison in compared.items()
+        name: _sentence(name, comparison, since.get(name), wording, earlier)
+        for name, comparison in compared.items()
     }
-    suggestions = [
-        line
+    advice = {
+        name: list(wording.suggestions(name, comparison, last))
         for name, comparison in compared.items()
         if comparison.moved
-        for line in (wording.on_data if name == "data" else wording.on_output)(comparison, last)
-    ]
+    }
+    suggestions = [line for lines in advice.values() for line in lines]
     headline = " ".join(told.values())
-    return Findings(headline, told, suggestions, since, eras)
+    return Findings(headline, told, suggestions, advice, since, eras, earlier, notes or {})
 
 
 def change(column: ColumnDrift) -> str:
@@ -77,24 +94,31 @@ def change(column: ColumnDrift) -> str:
     return f"{descriptor.label} {'rose' if column.effect > 0 else 'fell'} from {before} to {after}"
 
 
-def _sentence(name: str, comparison: Comparison, since: str | None, wording: Wording) -> str:
-    moved, total = comparison.drifted, len(comparison.columns)
-    subject = wording.subject(name)
-    when = f" since {since}" if name == "data" and since else ""
-    told = told_apart(comparison)
-    if not moved:
-        but = f" {told}" if told else ""
-        return f"{subject} {wording.alike}: none of {total} measures moved{when}.{but}"
+def changes(comparison: Comparison, since: str | None) -> str:
+    """The furthest moved measures and since when, in a line; empty where none moved."""
+    moved = comparison.drifted
     most = "; ".join(
         change(column) + (f" (since {column.since})" if column.since not in (None, since) else "")
         for column in moved[:_NAMED]
     )
     rest = len(moved) - _NAMED
-    more = f"; {rest} more" if rest > 0 else ""
-    also = f" {told}" if told else ""
-    return (
-        f"{subject} {wording.differ}{when} in {len(moved)} of {total} measures: {most}{more}.{also}"
-    )
+    return most + (f"; {rest} more" if rest > 0 else "")
+
+
+def _sentence(
+    name: str, comparison: Comparison, since: str | None, wording: Wording, earlier: str
+) -> str:
+    moved, total = comparison.drifted, len(comparison.columns)
+    verdict = wording.verdict(name, comparison.moved, earlier)
+    start = f"{wording.subject(name)} {verdict}"
+    when = f" since {since}" if since else ""
+    told = told_apart(comparison)
+    end = f" {told}" if told else ""
+    if moved:
+        most = changes(comparison, since)
+        return f"{start}{when} in {len(moved)} of {total} measures: {most}.{end}"
+    but = "though " if comparison.moved else ""
+    return f"{start}: {but}none of {total} measures moved{when}.{end}"
 
 
 def told_apart(comparison: Comparison) -> str:
@@ -106,6 +130,11 @@ def told_apart(comparison: Comparison) -> str:
     return (
         f"A classifier {verdict} (AUC {test.auc:.2f}; 0.50 is chance, {test.limit:.2f} the limit)."
     )
+
+
+def _first_day(comparison: Comparison) -> str | None:
+    """The earliest day of the current side, where its rows have times."""
+    return min(filter(None, comparison.current.times), default=None)
 
 
 def _era(manifest: ExamplesManifest, split: str) -> tuple[str | None, str | None]:

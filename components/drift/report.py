@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from components import page
-from components.drift.detection import DIVISIONS, ColumnDrift, Comparison
-from components.drift.domain import THRESHOLD
-from components.drift.findings import Findings, told_apart
+from components.drift.chance import DIVISIONS, FALSE_ALARMS
+from components.drift.detection import ColumnDrift, Comparison
+from components.drift.findings import Findings
 from components.drift.onset import SLICES
 from components.drift.options import DriftOptions
 from components.drift.scoring import present
-from components.drift.wording import Wording
+from components.drift.wording import DATA, OUTPUT, PROMPT, REFERENCE, Wording
 
 DETAILS = "drift_details.html"
 _CATEGORIES = 10
@@ -22,40 +22,43 @@ def render(
     compared: Mapping[str, Comparison], found: Findings, options: DriftOptions, wording: Wording
 ) -> str:
     """Renders `drift.html`."""
-    moved = any(comparison.moved for comparison in compared.values())
+    moved = [name for name, comparison in compared.items() if comparison.moved]
     sections = [page.Section("", _short(compared, found, wording))]
     for name, comparison in compared.items():
         body = _body(name, comparison, found, wording)
-        sections.append(page.Section(wording.title(name), body, wording.read(name)))
-    method = _method(compared, wording)
+        title = wording.title(name, found.earlier)
+        sections.append(page.Section(title, body, wording.read(name)))
+    method = _method(compared, found, wording)
     sections.append(page.Section("How drift is told from chance", method))
+    since = found.since.get(DATA) if DATA in compared else None
     return page.render(
-        "Drift: what changed" if moved else "Drift: nothing changed",
-        _lead(compared, found, wording),
+        _title(moved, wording),
+        _lead(compared, found),
         sections,
         status="warn" if moved else "pass",
         facts={
             "method": options.method,
             "threshold": f"{options.threshold:g}",
-            **({"current era since": found.since} if found.since else {}),
+            **({"current era since": since} if since else {}),
         },
         footer="Evidently computed the scores; its own page is drift_details.html beside this one.",
     )
 
 
-def _lead(compared: Mapping[str, Comparison], found: Findings, wording: Wording) -> str:
-    parts = []
-    for name, comparison in compared.items():
-        subject = wording.since(found.since) if name == "data" else wording.subject(name)
-        moved, total = len(comparison.drifted), len(comparison.columns)
-        parts.append(
-            f"{subject} {wording.differ} from the training {wording.noun} in {moved} of {total} "
-            "measures."
-            if moved
-            else f"{subject} {wording.alike}: none of {total} measures moved."
-        )
-        parts.append(told_apart(comparison))
-    return " ".join(filter(None, parts))
+_SHORT = {DATA: "data", PROMPT: "requests", OUTPUT: "output", REFERENCE: "training data"}
+
+
+def _title(moved: Sequence[str], wording: Wording) -> str:
+    """Such as 'Drift: data and output changed'."""
+    if not moved:
+        return "Drift: nothing changed"
+    names = [_SHORT[name] for name in moved]
+    return f"Drift: {' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} changed"
+
+
+def _lead(compared: Mapping[str, Comparison], found: Findings) -> str:
+    """What moved, how much and since when; what did not, in few words."""
+    return " ".join(found.told[name] for name in compared)
 
 
 def _short(
@@ -63,35 +66,53 @@ def _short(
 ) -> list[page.Block]:
     tiles = [
         page.Tile(
-            wording.title(name),
+            wording.title(name, found.earlier),
             f"{len(comparison.drifted)} of {len(comparison.columns)}",
             "measures moved",
-            f"{page.number(comparison.current.rows, 0)} {wording.items} against "
-            f"{page.number(comparison.reference.rows, 0)} training {wording.items}",
+            _detail(name, comparison, found, wording),
             status="warn" if comparison.moved else "pass",
         )
         for name, comparison in compared.items()
     ]
     advice: page.Block = "There is nothing to do."
     if found.suggestions:
-        items = [page.Markup("<li>{}</li>").format(line) for line in found.suggestions]
+        items = [
+            page.Markup("<li><b>{}</b>: {}</li>").format(_SHORT[name].capitalize(), line)
+            for name, lines in found.advice.items()
+            for line in lines
+        ]
         advice = page.Markup("<ul>{}</ul>").format(page.Markup("").join(items))
     return [page.tiles(tiles), page.subheading("What it suggests"), advice]
 
 
+def _detail(name: str, comparison: Comparison, found: Findings, wording: Wording) -> str:
+    """How many rows were compared, and since when the current ones are."""
+    since = found.since.get(name)
+    return (
+        f"{page.number(comparison.current.rows, 0)} {wording.items_of(name)} against "
+        f"{page.number(comparison.reference.rows, 0)}{f', since {since}' if since else ''}"
+    )
+
+
 def _body(name: str, comparison: Comparison, found: Findings, wording: Wording) -> list[page.Block]:
-    moved = [_distribution(comparison, column, name) for column in comparison.drifted]
+    names = found.eras[name]
+    moved = [_distribution(comparison, column, names) for column in comparison.drifted]
     still = [
-        _distribution(comparison, column, name)
+        _distribution(comparison, column, names)
         for column in comparison.columns
         if not column.drifted
     ]
-    blocks: list[page.Block] = [found.told[name], _table(comparison, found.eras[name], wording)]
+    blocks: list[page.Block] = [found.told[name], _table(comparison, names, wording)]
+    if found.notes.get(name):
+        blocks.insert(1, " ".join(found.notes[name]))
     if moved:
         blocks.append(page.columns(*moved))
     if still:
         title = f"How the {len(still)} measures that stayed are distributed"
         blocks.append(page.details(title, page.columns(*still)))
+    # What users wrote is theirs: the report goes where the model goes.
+    if name in (PROMPT, REFERENCE):
+        return blocks
     shown = [
         page.Markup("{}{}").format(page.subheading(era), wording.examples(side))
         for era, side in zip(
@@ -140,12 +161,13 @@ def _table(comparison: Comparison, names: tuple[str, str], wording: Wording) -> 
     return page.table(headers, rows, digits=3, caption=caption)
 
 
-def _distribution(comparison: Comparison, column: ColumnDrift, name: str) -> page.Markup:
+def _distribution(
+    comparison: Comparison, column: ColumnDrift, names: tuple[str, str]
+) -> page.Markup:
     place = list(comparison.reference.descriptors).index(column.descriptor)
     descriptor = column.descriptor
     sides = (comparison.reference, comparison.current)
     before, after = (present(descriptor, side.columns[place]) for side in sides)
-    names = ("training", "current" if name == "data" else "generated")
     if descriptor.categorical:
         return _categories(descriptor.label, before.tolist(), after.tolist(), names)
     scale = 100.0 if descriptor.percent else 1.0
@@ -182,28 +204,33 @@ def _categories(
     return page.table([label, *names], rows, caption=caption)
 
 
-def _method(compared: Mapping[str, Comparison], wording: Wording) -> list[page.Block]:
+def _method(
+    compared: Mapping[str, Comparison], found: Findings, wording: Wording
+) -> list[page.Block]:
     lines: list[page.Block] = [
         "A measure has moved if its score passes the chosen threshold and also what chance alone "
         f"would give. Chance is measured: the {wording.items} of both sides are divided anew at "
         f"random {DIVISIONS} times, and the limit of a measure is what only the most extreme "
-        "measure of 5% of the divisions passes. So a comparison in which nothing changed raises a "
-        f"false alarm in about one case of twenty, however few its {wording.items} are."
+        "measure of few divisions passes. Those few are shared out among the comparisons and "
+        "their classifiers so that a report in which nothing changed raises any alarm at all in "
+        f"at most {FALSE_ALARMS:.0%} of cases, however few its {wording.items} are."
     ]
     for name, comparison in compared.items():
-        whole = "" if comparison.unit == wording.items else "whole "
+        whole = "whole documents" if comparison.unit == "documents" else "single ones"
         decided = [column for column in comparison.columns if column.limit == column.threshold]
         lines.append(
-            f"{wording.title(name)}: {whole}{comparison.unit} were divided; the chosen "
+            f"{wording.title(name, found.earlier)}: {whole} were divided; the chosen "
             f"threshold sets the limit of {len(decided)} measures and chance that of "
             f"{len(comparison.columns) - len(decided)}."
         )
     if any(comparison.domain for comparison in compared.values()):
         lines.append(
-            "The classifier is a linear discriminant that learns to tell the sides apart and is "
-            "judged on rows that it did not learn from, in five folds. Its limit is an area under "
-            f"the ROC curve of {THRESHOLD:g}, or what 5% of divisions at random pass."
+            "The classifier is a linear discriminant that learns to tell the sides apart, by "
+            f"{wording.features}, and is judged on {wording.items} that it did not learn from, in "
+            "five folds. Its limit is an area under the ROC curve that was chosen (drift.columns, "
+            "column embedding), or what divisions at random hardly ever pass."
         )
+    lines += [note for name, notes in found.notes.items() if name not in compared for note in notes]
     lines.append(
         page.Markup('<p>Every column in <a href="{0}">Evidently\'s own page</a> ({0}, beside '
                     "this one; it opens offline).</p>").format(DETAILS)

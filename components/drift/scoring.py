@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.drift.options import DriftOptions
-from components.drift.sides import Descriptor, Side
+from components.drift.domain import THRESHOLD
+from components.drift.options import DOMAIN_CLASSIFIER, EMBEDDING, ColumnChoice, DriftOptions
+from components.drift.sides import Descriptor, Side, has_value
 from components.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,13 +100,18 @@ class Method:
 
 
 class Scorer:
-    """Chooses each column's method and threshold, and scores."""
+    """Chooses each column's method and threshold, and scores.
+
+    Attributes:
+        domain_threshold: of the classifier that judges all columns at once.
+    """
 
     def __init__(self, options: DriftOptions) -> None:
         """Finds the methods that are for all columns.
 
         Raises:
-            ConfigError: Evidently has no such method for numbers.
+            ConfigError: Evidently has no such method for numbers, or an entry for the classifier
+                is for a column, or the other way round.
         """
         self._options = options
         number = Method(options.method, False, "drift.method")
@@ -115,6 +121,17 @@ class Scorer:
             category = Method(_CATEGORIES[number.falling], True, "drift.method")
         self._common = {False: number, True: category}
         self._own: dict[tuple[str, bool], Method] = {}
+        self._columns = [
+            (place, entry)
+            for place, entry in enumerate(options.columns)
+            if not _of_the_classifier(place, entry)
+        ]
+        chosen = [
+            entry.threshold
+            for place, entry in enumerate(options.columns)
+            if _of_the_classifier(place, entry)
+        ]
+        self.domain_threshold = (chosen[0] if chosen else None) or THRESHOLD
 
     def chosen(self, descriptor: Descriptor) -> tuple[Method, float]:
         """The method of a column, and the score at which it counts as drifted.
@@ -123,7 +140,7 @@ class Scorer:
             ConfigError: the one that was chosen for it is not for such columns.
         """
         common = self._common[descriptor.categorical]
-        for place, entry in enumerate(self._options.columns):
+        for place, entry in self._columns:
             if not fnmatch.fnmatchcase(descriptor.name, entry.column):
                 continue
             if not entry.method:
@@ -142,11 +159,11 @@ class Scorer:
             ConfigError: one is for none.
         """
         names = sorted({descriptor.name for descriptor in descriptors})
-        for place, entry in enumerate(self._options.columns):
+        for place, entry in self._columns:
             if not fnmatch.filter(names, entry.column):
                 raise ConfigError(
                     f"drift.columns.{place}: expected the name of a measure. Received: "
-                    f"{entry.column!r}. Accepted: {', '.join(names)}"
+                    f"{entry.column!r}. Accepted: {', '.join([*names, EMBEDDING])}"
                 )
 
     def score(
@@ -205,11 +222,31 @@ class Scorer:
         return scores
 
 
-def present(descriptor: Descriptor, column: NDArray[Any]) -> NDArray[Any]:
-    """The values that are there; a missing category is a category."""
-    import numpy as np
+def _of_the_classifier(place: int, entry: ColumnChoice) -> bool:
+    """Whether an entry is about the classifier.
 
-    return column if descriptor.categorical else column[np.isfinite(column)]
+    Raises:
+        ConfigError: it gives it another method, or gives its method to a column.
+    """
+    if entry.column == EMBEDDING and entry.method in ("", DOMAIN_CLASSIFIER):
+        return True
+    where = f"drift.columns.{place}"
+    if entry.column == EMBEDDING:
+        raise ConfigError(
+            f"{where}: expected the method of {EMBEDDING}, {DOMAIN_CLASSIFIER}. Received: "
+            f"{entry.method!r}, which is for single columns"
+        )
+    if entry.method == DOMAIN_CLASSIFIER:
+        raise ConfigError(
+            f"{where}: expected column: {EMBEDDING} for {DOMAIN_CLASSIFIER}, which judges all of a "
+            f"row at once. Received: {entry.column!r}"
+        )
+    return False
+
+
+def present(descriptor: Descriptor, column: NDArray[Any]) -> NDArray[Any]:
+    """The values that are there; a missing category that has a name is a category."""
+    return column[has_value(descriptor, column)]
 
 
 def _title(sides: Mapping[str, tuple[Side, Side]], name: str, place: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -45,6 +45,17 @@ class Descriptor:
         return f"{value:.{self.digits}f}"
 
 
+def has_value(descriptor: Descriptor, column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows have a value: a number that is finite, or a category that is not None."""
+    import numpy as np
+
+    if not descriptor.categorical:
+        return np.asarray(np.isfinite(column), bool)
+    if column.dtype != object:
+        return np.ones(len(column), bool)
+    return np.asarray(column != None, bool)  # noqa: E711 - of each value
+
+
 class Side(Protocol):
     """Measured rows of one side of a comparison; both sides have the same descriptors."""
 
@@ -80,11 +91,11 @@ class Measured:
     Attributes:
         descriptors: what was measured.
         columns: for each descriptor [rows]: float64, NaN where missing, or for a categorical one
-            str (object), where a missing value is a category of its own.
+            str (object), where a missing value is a category of its own; None is no value.
         features: float64 [rows, features], without NaN: what a classifier tells the sides apart
             by. None for no such test.
         examples: a few rows as a person may look at them, such as images.
-        times: see `Side`.
+        times, owners: see `Side`.
     """
 
     descriptors: Sequence[Descriptor]
@@ -92,6 +103,7 @@ class Measured:
     features: NDArray[np.float64] | None = None
     examples: Sequence[Any] = ()
     times: Sequence[str] = ()
+    owners: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuses columns that do not fit together."""
@@ -103,9 +115,22 @@ class Measured:
             )
 
     @property
-    def owners(self) -> Sequence[str]:
-        return ()
-
-    @property
     def rows(self) -> int:
         return len(self.columns[0]) if self.columns else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """What a modality measured.
+
+    Attributes:
+        pairs: name of a comparison (`data`, `prompt`, `output`, `reference`) -> both sides.
+        training: the training rows, in the form in which later runs compare theirs with them.
+        details: of them, what makes measures comparable, such as the shape of images.
+        notes: comparison -> what its columns cannot show, in lines.
+    """
+
+    pairs: Mapping[str, tuple[Side, Side]]
+    training: Side
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)

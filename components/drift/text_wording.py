@@ -32,6 +32,34 @@ def _on_data(comparison: Comparison, last: str | None) -> list[str]:
     return lines
 
 
+def _on_prompt(comparison: Comparison) -> list[str]:
+    effects = {column.descriptor.name: column for column in comparison.drifted}
+    lines = []
+    if "words" in effects or "characters" in effects:
+        longer = (effects.get("words") or effects["characters"]).effect > 0
+        lines.append(
+            f"Users' prompts are {'longer' if longer else 'shorter'} than those that the model was "
+            "judged with. Look at its figures for prompts of that length before trusting the gate; "
+            + (
+                "see that they fit its context (train.context)."
+                if longer
+                else "short ones leave it more freedom: look at the diversity of what it writes."
+            )
+        )
+    unknown = effects.get("unknown_words")
+    if unknown and unknown.effect > 0:
+        share = unknown.descriptor.shown(unknown.current_mean)
+        lines.append(
+            f"{share} of the words in users' prompts do not stand in the training text: gather "
+            "text on what they ask about and train on it too."
+        )
+    return lines or [
+        "Users write otherwise than the training text does. Gather text of the kind they ask for "
+        "(their edits of answers are such text) and train on it too; until then the evaluation "
+        "says less about what they see."
+    ]
+
+
 def _on_output(comparison: Comparison, last: str | None) -> list[str]:
     effects = {column.descriptor.name: column.effect for column in comparison.drifted}
     lines = []
@@ -77,10 +105,16 @@ WORDING = Wording(
     items="texts",
     differ="differs",
     alike="reads like the training text",
+    asked="prompts",
+    asked_reference="openings of training texts",
     read_data="Whether the world has moved away from what the model learnt.",
+    read_prompt="Whether users ask for what the model was trained on and judged by: openings of "
+    "texts, as long as the evaluation's prompts. Prompts themselves are not shown.",
     read_output="Whether the model writes as its training text is written. Training texts are cut "
     "where samples were cut, so only what the model chose itself can differ.",
     on_data=_on_data,
+    on_prompt=_on_prompt,
     on_output=_on_output,
+    features="the words and letter triples of each text",
     examples=_examples,
 )

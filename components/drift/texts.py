@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
+import functools
+import hashlib
+import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.artifacts import CURRENT, TRAIN, Examples
+from components.drift.choosing import smallest
 from components.drift.descriptors import DESCRIPTORS, describe, words_of
-from components.drift.sides import Descriptor
+from components.drift.domain import MOST_ROWS
+from components.drift.reference import Reference, in_common
+from components.drift.requests import Request
+from components.drift.sides import Descriptor, Sides
+from components.drift.text_features import text_features
 from components.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +28,10 @@ if TYPE_CHECKING:
 _SHORTEST_REST = 40
 # Some dozens of samples are compared with them: more would not sharpen the comparison.
 _OUTPUT_REFERENCE = 4000
+_PROMPT_REFERENCE = 4000
+# It is measured by the words of the run's own training text, so no other run's can be like it.
+_OF_ONE_RUN = frozenset({"unknown_words"})
+_WORD = re.compile(r"\S+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +71,10 @@ class Side:
     def times(self) -> Sequence[str]:
         return [text.time for text in self.texts]
 
-    @property
-    def features(self) -> None:
-        """Texts are compared by their descriptors alone."""
+    @functools.cached_property
+    def features(self) -> NDArray[np.float64]:
+        """Words and letter triples of the first texts, as many as a classifier looks at."""
+        return text_features([text.text for text in self.texts[:MOST_ROWS]])
 
     @property
     def rows(self) -> int:
@@ -95,25 +107,44 @@ class Vocabulary:
         return Side(texts, np.array(rows, np.float64).reshape(len(texts), len(DESCRIPTORS)))
 
 
-def sides(source: Examples, samples: Path, most: int) -> dict[str, tuple[Side, Side]]:
-    """Measures the sides of both comparisons: `data`, where there is a current era, and `output`.
+def sides(source: Examples, samples: Path, most: int) -> Mapping[str, tuple[Any, Any]]:
+    """The sides of `data`, where there is a current era, and of `output`; see `measure`."""
+    return measure(source, samples, most).pairs
+
+
+def measure(
+    source: Examples,
+    samples: Path,
+    most: int,
+    requests: Sequence[Request] = (),
+    earlier: Reference | None = None,
+) -> Sides:
+    """Measures the sides of all comparisons.
 
     Args:
         source: the examples.
         samples: Parquet file of the evaluation's samples.
         most: texts of each side at most.
+        requests: what users asked for; none for no comparison `prompt`.
+        earlier: the training text of another version; None for no comparison `reference`.
 
     Raises:
-        DataError: there is no training text, or there are no samples.
+        DataError: there is no training text, there are no samples, or no request has a prompt.
     """
     training = choose(source, TRAIN, most)
     if not training:
         raise DataError(f"expected training text in {source.path}. Received: an empty train split")
     vocabulary = Vocabulary(training)
-    found = {}
+    known = vocabulary.measure(training)
+    found: dict[str, tuple[Any, Any]] = {}
+    notes: dict[str, Sequence[str]] = {}
     if source.has(CURRENT):
-        current = vocabulary.measure(choose(source, CURRENT, most))
-        found["data"] = (vocabulary.measure(training), current)
+        found["data"] = (known, vocabulary.measure(choose(source, CURRENT, most)))
+    if requests:
+        asked = _prompts(requests)
+        openings, told = _openings(training[:_PROMPT_REFERENCE], samples, asked)
+        found["prompt"] = (vocabulary.measure(openings), vocabulary.measure(asked))
+        notes["prompt"] = told
     real, generated = choose_output(training[:_OUTPUT_REFERENCE], samples)
     if not real:
         raise DataError(
@@ -121,7 +152,13 @@ def sides(source: Examples, samples: Path, most: int) -> dict[str, tuple[Side, S
             "give shorter prompts"
         )
     found["output"] = (vocabulary.measure(real), vocabulary.measure(generated))
-    return found
+    if earlier is not None:
+        before, now, notes["reference"] = in_common(earlier.side, known, _OF_ONE_RUN)
+        found["reference"] = (
+            dataclasses.replace(before, features=earlier.side.features),
+            dataclasses.replace(now, features=known.features),
+        )
+    return Sides(found, known, notes=notes)
 
 
 def choose(examples: Examples, split: str, most: int) -> list[Text]:
@@ -129,15 +166,80 @@ def choose(examples: Examples, split: str, most: int) -> list[Text]:
 
     The split is streamed; memory grows with `most`, not with the split.
     """
-    return heapq.nsmallest(most, _stream(examples, split), key=lambda text: text.key)
-
-
-def _stream(examples: Examples, split: str) -> Iterator[Text]:
     columns = ["example_id", "document_id", "text", "event_time"]
-    for batch in examples.batches(split, columns=columns):
-        rows = [batch.column(name).to_pylist() for name in columns]
-        for key, document, text, time in zip(*rows, strict=True):
-            yield Text(key, document, text or "", time.date().isoformat() if time else "")
+    table = smallest(examples, split, most, columns)
+    if not table.num_rows:
+        return []
+    rows = [table.column(name).to_pylist() for name in columns]
+    return [
+        Text(key, document, text or "", time.date().isoformat() if time else "")
+        for key, document, text, time in zip(*rows, strict=True)
+    ]
+
+
+def texts_of(
+    texts: Iterable[str], documents: Sequence[str] = (), times: Sequence[str] = ()
+) -> list[Text]:
+    """Texts from anywhere, such as the answers of a served model, in the order of their digests.
+
+    Args:
+        texts: what is to be compared.
+        documents: of each what it belongs to, where texts of one resemble each other.
+        times: of each its date (ISO 8601), '' where unknown.
+    """
+    found = []
+    for place, text in enumerate(texts):
+        key = hashlib.sha256(f"{place}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
+        document = documents[place] if len(documents) else key
+        found.append(Text(key, document, text, times[place] if len(times) else ""))
+    return sorted(found, key=lambda text: text.key)
+
+
+def _prompts(requests: Sequence[Request]) -> list[Text]:
+    """The prompts of requests; those that let the model begin by itself say nothing.
+
+    Raises:
+        DataError: no request has one.
+    """
+    found = [
+        Text(f"request {place}.{number}", f"request {place}", str(prompt), request.time)
+        for place, request in enumerate(requests)
+        for number, prompt in enumerate(request.values("prompt"))
+        if str(prompt).strip()
+    ]
+    if not found:
+        names = sorted({name for request in requests for name in request.inputs})
+        raise DataError(
+            "drift.prompts: expected requests with a prompt. Received: none among "
+            f"{len(requests)}, whose inputs are {', '.join(names) or 'empty'}"
+        )
+    return found
+
+
+def _openings(
+    training: Sequence[Text], samples: Path, asked: Sequence[Text]
+) -> tuple[list[Text], list[str]]:
+    """Openings of training texts, as long as the prompts of the evaluation.
+
+    Those prompts are openings of held-out texts, too few to compare with; training texts have
+    enough of them.
+    """
+    lengths = [len(_WORD.findall(sample.prompt)) for sample in _read_samples(samples)]
+    lengths = [length for length in lengths if length]
+    notes = []
+    if not lengths:
+        lengths = [len(_WORD.findall(prompt.text)) for prompt in asked]
+        notes.append(
+            "The evaluation gave no prompts, so training texts were cut where users' prompts end: "
+            "their length cannot differ."
+        )
+    found = []
+    for place, text in enumerate(training):
+        words = list(_WORD.finditer(text.text))[: lengths[place % len(lengths)]]
+        if words:
+            opening = text.text[words[0].start() : words[-1].end()]
+            found.append(dataclasses.replace(text, text=opening))
+    return found, notes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,14 +24,11 @@ _EVERYWHERE = (
     "validation.untagged_share",
     "lineage.diversity_trend",
     "lineage.diversity_change",
-    "drift.data.drift_share",
-    "drift.data.columns_drifted",
-    "drift.data.domain_auc",
-    "drift.data.score.*",
-    "drift.output.drift_share",
-    "drift.output.columns_drifted",
-    "drift.output.domain_auc",
-    "drift.output.score.*",
+    *(
+        f"drift.{comparison}.{name}"
+        for comparison in ("data", "prompt", "output", "reference")
+        for name in ("drift_share", "columns_drifted", "domain_auc", "score.*")
+    ),
 )
 # Images hold no texts to check.
 _OF_GUARDS = ("evaluation.guards.*.share", "validation.guards.*.share")

@@ -12,7 +12,12 @@ from components.gate.options import CHAMPION
 from components.gate.rules import Judgement
 
 _NORMAL = 1.96
-_SUBJECTS = {"drift.data.": "Current data", "drift.output.": "Generated data"}
+_SUBJECTS = {
+    "drift.data.": "Current data",
+    "drift.prompt.": "Users' requests",
+    "drift.output.": "Generated data",
+    "drift.reference.": "Training data",
+}
 
 
 def render(

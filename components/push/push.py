@@ -217,8 +217,8 @@ def _attached(decision: Path, evaluation: Path, drift: Path) -> list[Path]:
     for path in files:
         if not path.is_file():
             raise DataError(f"expected {path.name} in {path.parent}. Received: no such file")
-    pages = (report.html_path for report in reports)
-    return files + [path for path in pages if path.is_file()]
+    optional = [*(report.html_path for report in reports), Drift(drift).reference_path]
+    return files + [path for path in optional if path.is_file()]
 
 
 def _newest_of(base_path: Path, model_name: str, digest: str) -> Published | None:

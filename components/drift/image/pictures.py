@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.artifacts import Examples
+from components.drift.choosing import smallest
 from components.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Batch:
         keys: the digests that order them.
         files: as they are encoded.
         labels: their classes.
+        times: their dates, '' where unknown.
         sizes: width and height before they were brought to a shape.
         pixels: uint8 [images, height, width, channels].
     """
@@ -46,21 +47,40 @@ class Batch:
     keys: Sequence[str]
     files: Sequence[bytes]
     labels: Sequence[str]
+    times: Sequence[str]
     sizes: Sequence[tuple[int, int]]
     pixels: NDArray[np.uint8]
 
 
-def chosen_keys(examples: Examples, split: str, most: int) -> dict[str, str]:
-    """Example ids, in order, with their classes: the `most` smallest digests of a split."""
-    rows = (
-        (key, label or "")
-        for batch in examples.batches(split, columns=["example_id", "label"])
-        for key, label in zip(*(batch.column(name).to_pylist() for name in (0, 1)), strict=True)
-    )
-    return dict(heapq.nsmallest(most, rows))
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Of a row that is compared: its class, and its date, '' where unknown."""
+
+    label: str
+    time: str
 
 
-def stream(examples: Examples, split: str, wanted: dict[str, str], shape: Shape) -> Iterator[Batch]:
+def chosen_rows(examples: Examples, split: str, most: int) -> dict[str, Chosen]:
+    """Example ids, in order, with what is known of them: the `most` smallest of a split.
+
+    The images themselves are not read.
+    """
+    table = smallest(examples, split, most, ["label", "event_time"])
+    if not table.num_rows:
+        return {}
+    keys, labels = (table.column(name).to_pylist() for name in ("example_id", "label"))
+    times = [None] * len(keys)
+    if "event_time" in table.column_names:
+        times = table.column("event_time").to_pylist()
+    return {
+        key: Chosen(label or "", time.date().isoformat() if time else "")
+        for key, label, time in zip(keys, labels, times, strict=True)
+    }
+
+
+def stream(
+    examples: Examples, split: str, wanted: dict[str, Chosen], shape: Shape
+) -> Iterator[Batch]:
     """Reads chosen rows of a split, a batch of them in memory at a time.
 
     Raises:
@@ -68,13 +88,16 @@ def stream(examples: Examples, split: str, wanted: dict[str, str], shape: Shape)
     """
     columns = ["example_id", "image"]
     for batch in examples.batches(split, columns=columns, batch_size=_BATCH_ROWS):
-        keys, files = (batch.column(name).to_pylist() for name in columns)
+        keys = batch.column("example_id").to_pylist()
         taken = [place for place, key in enumerate(keys) if key in wanted]
         if taken:
+            files = batch.column("image").take(taken).to_pylist()
+            chosen = [wanted[keys[place]] for place in taken]
             yield _batch(
                 [keys[place] for place in taken],
-                [files[place] for place in taken],
-                [wanted[keys[place]] for place in taken],
+                files,
+                [one.label for one in chosen],
+                [one.time for one in chosen],
                 shape,
             )
 
@@ -101,7 +124,7 @@ def sample_batches(files: list[bytes], labels: list[str], shape: Shape) -> Itera
     for start in range(0, len(files), _BATCH_ROWS):
         part = slice(start, start + _BATCH_ROWS)
         keys = [f"{place:08d}" for place in range(start, start + len(files[part]))]
-        yield _batch(keys, files[part], labels[part], shape)
+        yield _batch(keys, files[part], labels[part], [""] * len(keys), shape)
 
 
 def shape_of(file: bytes) -> Shape:
@@ -114,7 +137,11 @@ def shape_of(file: bytes) -> Shape:
 
 
 def _batch(
-    keys: Sequence[str], files: Sequence[bytes], labels: Sequence[str], shape: Shape
+    keys: Sequence[str],
+    files: Sequence[bytes],
+    labels: Sequence[str],
+    times: Sequence[str],
+    shape: Shape,
 ) -> Batch:
     import numpy as np
     from PIL.Image import Resampling
@@ -128,7 +155,7 @@ def _batch(
         if flat.size != (shape.width, shape.height):
             flat = flat.resize((shape.width, shape.height), Resampling.BILINEAR)
         pixels.append(np.asarray(flat, np.uint8).reshape(shape.height, shape.width, -1))
-    return Batch(keys, files, labels, sizes, np.stack(pixels))
+    return Batch(keys, files, labels, times, sizes, np.stack(pixels))
 
 
 def _open(file: bytes, key: str) -> Image:

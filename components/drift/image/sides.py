@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,16 @@ from components.drift.image.descriptors import describe, descriptors_of
 from components.drift.image.pictures import (
     Batch,
     Shape,
-    chosen_keys,
+    chosen_rows,
     read_samples,
     sample_batches,
     shape_of,
     stream,
 )
 from components.drift.options import DriftOptions
-from components.drift.sides import Descriptor, Measured
+from components.drift.reference import Reference, in_common
+from components.drift.requests import Request
+from components.drift.sides import Descriptor, Measured, Sides
 from components.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,8 +44,20 @@ _GRID = 8
 
 def sides(
     source: Examples, evaluation: Evaluation, options: DriftOptions, model: Path | None
-) -> dict[str, tuple[Measured, Measured]]:
-    """Measures `data` (training era and current one, where there is one) and `output`.
+) -> Mapping[str, tuple[Any, Any]]:
+    """The sides of `data`, where there is a current era, and of `output`; see `measure`."""
+    return measure(source, evaluation, options, model).pairs
+
+
+def measure(
+    source: Examples,
+    evaluation: Evaluation,
+    options: DriftOptions,
+    model: Path | None,
+    requests: Sequence[Request] = (),
+    earlier: Reference | None = None,
+) -> Sides:
+    """Measures the sides of all comparisons.
 
     All images are measured in the shape that the model draws. Samples are drawn class by class,
     so training images of the same mix of classes are compared with them.
@@ -54,13 +68,16 @@ def sides(
         options: how many rows at most.
         model: of the train step, whose signature `embed` gives the features that a classifier
             tells the sides apart by; without one, they are small thumbnails and the measures.
+        requests: what users asked for; none for no comparison `prompt`.
+        earlier: the training images of another version; None for no comparison `reference`.
 
     Raises:
-        DataError: there is no training image, there are no samples, or one cannot be decoded.
+        DataError: there is no training image, there are no samples, one cannot be decoded, or no
+            request names a class.
     """
     files, labels = read_samples(evaluation.samples_path)
     shape = shape_of(files[0])
-    wanted = chosen_keys(source, TRAIN, options.max_rows)
+    wanted = chosen_rows(source, TRAIN, options.max_rows)
     if not wanted:
         raise DataError(
             f"expected training images in {source.path}. Received: an empty train split"
@@ -68,14 +85,54 @@ def sides(
     training = _Looked.at(stream(source, TRAIN, wanted, shape))
     generated = _Looked.at(sample_batches(files, labels, shape))
     embed = _embedder(model)
-    found = {}
+    found: dict[str, tuple[Any, Any]] = {}
+    notes: dict[str, Sequence[str]] = {}
     if source.has(CURRENT):
-        keys = chosen_keys(source, CURRENT, options.max_rows)
-        current = _Looked.at(stream(source, CURRENT, keys, shape))
+        rows = chosen_rows(source, CURRENT, options.max_rows)
+        current = _Looked.at(stream(source, CURRENT, rows, shape))
         found["data"] = _measured(training, current, shape, embed, of_data=True)
+    if requests:
+        found["prompt"] = _asked(training.labels, requests)
     alike = training.mixed_as(generated.labels)
     found["output"] = _measured(alike, generated, shape, embed, of_data=False)
-    return found
+    # Another version's embeddings would be of another model: thumbnails are of none.
+    known = _measured(training, training, shape, None, of_data=True)[0]
+    details = {"shape": [shape.height, shape.width, shape.channels]}
+    if earlier is not None:
+        if earlier.details.get("shape") == details["shape"]:
+            before, now, notes["reference"] = in_common(earlier.side, known)
+            found["reference"] = (
+                dataclasses.replace(before, features=earlier.side.features),
+                dataclasses.replace(now, features=known.features),
+            )
+        else:
+            shapes = [earlier.details.get("shape"), details["shape"]]
+            notes["reference"] = [
+                f"The images of {earlier.label} were measured at {shapes[0]} (height, width, "
+                f"channels) and those of this run at {shapes[1]}, so they cannot be compared."
+            ]
+    return Sides(found, known, details, notes)
+
+
+def _asked(labels: list[str], requests: Sequence[Request]) -> tuple[Measured, Measured]:
+    """The classes that users asked for, beside those of training images.
+
+    Raises:
+        DataError: no request names one.
+    """
+    wanted = [
+        (str(label), request.time) for request in requests for label in request.values("label")
+    ]
+    wanted = [(label, time) for label, time in wanted if label]
+    if not wanted:
+        names = sorted({name for request in requests for name in request.inputs})
+        raise DataError(
+            f"drift.prompts: expected requests with a label. Received: none among {len(requests)}, "
+            f"whose inputs are {', '.join(names) or 'empty'}"
+        )
+    asked = _texts([label for label, _ in wanted])
+    times = [time for _, time in wanted]
+    return Measured([CLASS], [_texts(labels)]), Measured([CLASS], [asked], times=times)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +141,7 @@ class _Looked:
 
     Attributes:
         labels: their classes.
+        times: their dates, '' where unknown.
         sizes: [images, 2], width and height.
         values: [images, descriptors].
         files, pixels: of the first images only, as many as a classifier is trained on.
@@ -91,6 +149,7 @@ class _Looked:
     """
 
     labels: list[str]
+    times: list[str]
     sizes: NDArray[np.float64]
     values: NDArray[np.float64]
     files: dict[int, bytes]
@@ -103,12 +162,14 @@ class _Looked:
 
         keys: list[str] = []
         labels: list[str] = []
+        times: list[str] = []
         sizes: list[tuple[int, int]] = []
         values: list[Any] = []
         kept: dict[str, tuple[bytes, Any]] = {}
         for batch in batches:
             keys += batch.keys
             labels += batch.labels
+            times += batch.times
             sizes += batch.sizes
             values.append(describe(batch.pixels))
             kept.update(zip(batch.keys, zip(batch.files, batch.pixels, strict=True), strict=True))
@@ -118,6 +179,7 @@ class _Looked:
         places = {keys[place]: rank for rank, place in enumerate(order)}
         return cls(
             [labels[place] for place in order],
+            [times[place] for place in order],
             np.array(sizes, np.float64)[order],
             np.concatenate(values)[order],
             {places[key]: file for key, (file, _) in kept.items()},
@@ -149,6 +211,7 @@ class _Looked:
         known = [(new, old) for new, old in enumerate(places) if old in self.files]
         return _Looked(
             [self.labels[place] for place in places],
+            [self.times[place] for place in places],
             self.sizes[places],
             self.values[places],
             {new: self.files[old] for new, old in known},
@@ -178,7 +241,8 @@ def _measured(
             columns.append(_texts(side.labels))
         first = sorted(side.files)[:_EXAMPLES]
         examples = [(side.labels[place], side.files[place]) for place in first]
-        pair.append(Measured(descriptors, columns, part, examples))
+        times = side.times if of_data and any(side.times) else ()
+        pair.append(Measured(descriptors, columns, part, examples, times))
     return pair[0], pair[1]
 
 

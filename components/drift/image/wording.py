@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from components import page
 from components.drift.sides import Measured
+from components.drift.unseen import unseen_shares
 from components.drift.wording import Wording
 
 if TYPE_CHECKING:
@@ -41,6 +42,20 @@ def _on_data(comparison: Comparison, last: str | None) -> list[str]:
             "other proportions are distorted otherwise than in training."
         )
     return lines
+
+
+def _on_prompt(comparison: Comparison) -> list[str]:
+    unseen = unseen_shares(comparison)
+    lines = [
+        f"{share} of what users asked for is a class that the model never saw, so it refuses: "
+        "gather images of it, or tell users which classes there are."
+        for share in unseen.values()
+    ]
+    return lines or [
+        "Users ask for classes in another mix than the evaluation drew them in. Look at the "
+        "figures of the classes that they ask for most; where those are weak, train on more images "
+        "of them."
+    ]
 
 
 def _on_output(comparison: Comparison, last: str | None) -> list[str]:
@@ -91,10 +106,15 @@ WORDING = Wording(
     items="images",
     differ="differ",
     alike="look like the training images",
+    asked="classes",
+    asked_reference="those of the training images",
     read_data="Whether the world has moved away from what the model learnt. All images are "
     "measured in the shape that the model draws.",
+    read_prompt="Whether users ask for the classes that the model learnt, as often as it saw them.",
     read_output="Whether the model draws as its training images look, of the same mix of classes.",
     on_data=_on_data,
+    on_prompt=_on_prompt,
     on_output=_on_output,
+    features="the model's own embeddings where it has any, else thumbnails and the measures above",
     examples=_examples,
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.artifacts import CURRENT, TRAIN, Evaluation, Examples
-from components.drift.domain import table_features
+from components.drift.choosing import smallest
+from components.drift.domain import MOST_ROWS, table_features
 from components.drift.options import DriftOptions
-from components.drift.sides import Descriptor, Measured
+from components.drift.reference import Reference, in_common
+from components.drift.requests import Request
+from components.drift.sides import Descriptor, Measured, Sides
 from components.errors import DataError
 from components.table_layout import category_texts
 from components.table_schema import BOOLEAN, CATEGORICAL, DATETIME, Column, TableSchema, numbers
@@ -33,62 +36,81 @@ _EXAMPLES = 3
 
 def sides(
     source: Examples, evaluation: Evaluation, options: DriftOptions, model: Path | None
-) -> dict[str, tuple[Measured, Measured]]:
+) -> Mapping[str, tuple[Any, Any]]:
+    """The sides of `data`, where there is a current era, and of `output`; see `measure`."""
+    return measure(source, evaluation, options, model).pairs
+
+
+def measure(
+    source: Examples,
+    evaluation: Evaluation,
+    options: DriftOptions,
+    model: Path | None,
+    requests: Sequence[Request] = (),
+    earlier: Reference | None = None,
+) -> Sides:
     """Measures the rows of every comparison.
 
     Every column is compared: numbers, categories, whether a value is missing, and of datetimes
     also the month, the day of the week and the hour. The datetime that the eras were divided by
-    differs between them by design, so `data` leaves it and its month out.
+    differs between them by design, so `data` and `reference` leave it and its month out.
 
     Args:
         source: validated examples of a table.
         evaluation: of the evaluate step, for its generated rows.
         options: how many rows are taken of each side at most, those with the smallest ids.
         model: not needed: rows are told apart by their columns.
-
-    Returns:
-        Reference and current side of `data` (absent without a current era) and of `output`.
+        requests: what users asked for; none for no comparison `prompt`.
+        earlier: the training rows of another version; None for no comparison `reference`.
 
     Raises:
-        DataError: there is no training row, or there are no generated rows.
+        DataError: there is no training row, there are no generated rows, or no request has a
+            condition on a column.
     """
     columns = TableSchema.from_json(source.manifest().details).columns
-    training = _choose(source, TRAIN, options.max_rows)
+    training = smallest(source, TRAIN, options.max_rows)
     if not training.num_rows:
         raise DataError(f"expected training rows in {source.path}. Received: an empty train split")
-    found = {}
+    by_design = _by_design(_divided_by(training, columns))
+    found: dict[str, tuple[Any, Any]] = {}
+    notes: dict[str, Sequence[str]] = {}
     if source.has(CURRENT):
-        divided_by = _divided_by(training, columns)
-        current = _choose(source, CURRENT, options.max_rows)
-        found["data"] = _pair(training, current, columns, divided_by)
+        current = smallest(source, CURRENT, options.max_rows)
+        found["data"] = rows_apart(training, current, columns, by_design)
+    if requests:
+        found["prompt"] = asked(training, requests, columns)
     generated = _generated(evaluation.samples_path, columns, options.max_rows)
-    found["output"] = _pair(training, generated, columns, frozenset())
-    return found
+    found["output"] = rows_apart(training, generated, columns)
+    known = _measured(training, columns)
+    if earlier is not None:
+        before, now, notes["reference"] = in_common(earlier.side, known, by_design)
+        found["reference"] = _with_features(before, now)
+    return Sides(found, known, notes=notes)
 
 
-def _choose(source: Examples, split: str, most: int) -> pa.Table:
-    """At most `most` rows of a split, those with the smallest ids, in the order of their ids.
+def _by_design(divided_by: frozenset[str]) -> frozenset[str]:
+    """The measures that differ between eras because eras were divided by them."""
+    return frozenset(
+        name for column in divided_by for name in (column, f"{column}.month", f"{column}.missing")
+    )
 
-    So the first of them are rows of the whole era. The split is streamed; memory grows with
-    `most`, not with the split.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    def ids() -> Iterator[str]:
-        for batch in source.batches(split, columns=["example_id"]):
-            yield from batch.column("example_id").to_pylist()
+def _with_features(before: Measured, after: Measured) -> tuple[Measured, Measured]:
+    """The sides with what a classifier tells them apart by."""
+    if not before.descriptors:
+        return before, after
+    one, two = table_features(before.descriptors, before.columns, after.columns, MOST_ROWS)
+    return dataclasses.replace(before, features=one), dataclasses.replace(after, features=two)
 
-    wanted = pa.array(heapq.nsmallest(most, ids()), pa.string())
-    kept = [
-        batch.filter(pc.is_in(batch.column("example_id"), wanted))
-        for batch in source.batches(split)
-    ]
-    if not kept:
-        shards = source.shards(split)
-        return pq.read_schema(shards[0]).empty_table() if shards else pa.table({})
-    return pa.Table.from_batches(kept).sort_by("example_id")
+
+def _measured(rows: pa.Table, columns: tuple[Column, ...]) -> Measured:
+    """One side by itself."""
+    pairs = [each for column in columns for each in _measures(column, rows, rows.slice(0, 0))]
+    return Measured(
+        tuple(descriptor for descriptor, *_ in pairs),
+        [values for _, values, _ in pairs],
+        times=_dates(rows),
+    )
 
 
 def _generated(path: Path, columns: tuple[Column, ...], most: int) -> pa.Table:
@@ -125,43 +147,154 @@ def _divided_by(training: pa.Table, columns: tuple[Column, ...]) -> frozenset[st
     )
 
 
-def _pair(
-    before: pa.Table, after: pa.Table, columns: tuple[Column, ...], divided_by: frozenset[str]
+def rows_apart(
+    before: pa.Table,
+    after: pa.Table,
+    columns: tuple[Column, ...],
+    skip: frozenset[str] = frozenset(),
 ) -> tuple[Measured, Measured]:
+    """Two tables, measured in their columns.
+
+    Args:
+        before, after: rows, in an order that is none of time; an `event_time` dates them.
+        columns: what is compared of them.
+        skip: names of measures to leave out.
+
+    Raises:
+        DataError: a table lacks one of the columns, or has it in another type.
+    """
+    for which, table in (("reference", before), ("current", after)):
+        _check_columns(which, table, columns)
     descriptors: list[Descriptor] = []
     measured: list[list[NDArray[Any]]] = [[], []]
     for column in columns:
         for descriptor, *both in _measures(column, before, after):
-            if column.name in divided_by and descriptor.name in (
-                column.name,
-                f"{column.name}.month",
-            ):
+            if descriptor.name in skip:
                 continue
             descriptors.append(descriptor)
             for side, values in zip(measured, both, strict=True):
                 side.append(values)
-    features = table_features(descriptors, *measured)
-    first, second = (
-        Measured(tuple(descriptors), values, encoded, _examples(table, columns), _dates(table))
-        for table, values, encoded in zip((before, after), measured, features, strict=True)
+    one, two = (
+        Measured(
+            tuple(descriptors), values, examples=_examples(table, columns), times=_dates(table)
+        )
+        for table, values in zip((before, after), measured, strict=True)
     )
-    return first, second
+    return _with_features(one, two)
+
+
+def _check_columns(which: str, table: pa.Table, columns: tuple[Column, ...]) -> None:
+    """Whether a table can be compared in the columns.
+
+    Raises:
+        DataError: it cannot.
+    """
+    lacking = [column.name for column in columns if column.name not in table.column_names]
+    if lacking:
+        raise DataError(
+            f"expected the columns {', '.join(column.name for column in columns)} in the {which} "
+            f"rows. Received: none of {', '.join(lacking)}"
+        )
+    for column in columns:
+        received = table.schema.field(column.name).type
+        if not _fits(received, column):
+            raise DataError(
+                f"expected {column.name} to be {column.kind} ({column.dtype}) in the {which} rows. "
+                f"Received: {received}"
+            )
+
+
+def _fits(received: pa.DataType, column: Column) -> bool:
+    import pyarrow.types as types
+
+    if types.is_null(received):
+        return True  # All of it is missing.
+    if column.kind == CATEGORICAL:
+        return not types.is_nested(received)
+    if column.kind == BOOLEAN:
+        return bool(types.is_boolean(received) or types.is_string(received))
+    if column.kind == DATETIME:
+        # Generated datetimes are ISO 8601 texts.
+        return bool(types.is_temporal(received) or types.is_string(received))
+    return bool(
+        types.is_integer(received) or types.is_floating(received) or types.is_decimal(received)
+    )
+
+
+def asked(
+    training: pa.Table, requests: Sequence[Request], columns: tuple[Column, ...]
+) -> tuple[Measured, Measured]:
+    """What users set conditions on, beside the values that training rows have.
+
+    Args:
+        training: rows.
+        requests: with `conditions` ('origin=JFK'), or an input for each column.
+        columns: of the table.
+
+    Raises:
+        DataError: no request has a condition on a column that is compared.
+    """
+    import numpy as np
+
+    conditions = [_conditions(request) for request in requests]
+    descriptors, before, after = [], [], []
+    for column in columns:
+        values = [given.get(column.name) for given in conditions]
+        if column.kind == DATETIME or all(value is None for value in values):
+            continue
+        descriptor, known, _ = next(iter(_measures(column, training, training.slice(0, 0))))
+        descriptors.append(descriptor)
+        before.append(known)
+        if descriptor.categorical:
+            after.append(np.array([value and str(value) for value in values], object))
+        else:
+            after.append(np.array([_number(value) for value in values], np.float64))
+    if not descriptors:
+        names = ", ".join(column.name for column in columns)
+        raise DataError(
+            f"drift.prompts: expected requests with conditions on {names}. Received: none among "
+            f"{len(requests)}"
+        )
+    times = [request.time for request in requests]
+    return Measured(descriptors, before), Measured(descriptors, after, times=times)
+
+
+def _conditions(request: Request) -> dict[str, Any]:
+    """Column -> the value that was asked for."""
+    found = {name: value for name, value in request.inputs.items() if name != "conditions"}
+    for condition in request.values("conditions"):
+        name, equals, value = str(condition).partition("=")
+        if equals:
+            found[name.strip()] = value.strip()
+    return found
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 _Measure = tuple["Descriptor", "NDArray[Any]", "NDArray[Any]"]
 
 
 def _measures(column: Column, before: pa.Table, after: pa.Table) -> Iterator[_Measure]:
-    """What is measured of a column, with the values of both sides."""
+    """What is measured of a column, with the values of both sides.
+
+    An infinite number counts as missing: it has no place among the others.
+    """
+    import numpy as np
+
     name = column.name
     if column.kind in (CATEGORICAL, BOOLEAN):
         described = Descriptor(name, name, categorical=True)
         yield described, _categories(before, column), _categories(after, column)
         return
-    one, two = numbers(before, column), numbers(after, column)
+    one, two = (_numbers(table, column) for table in (before, after))
     digits = _MOST_DIGITS if column.decimals is None else min(column.decimals + 1, _MOST_DIGITS)
     yield Descriptor(name, name, digits=digits, dated=column.kind == DATETIME), one, two
-    if column.nullable:
+    if column.nullable or not (np.isfinite(one).all() and np.isfinite(two).all()):
         described = Descriptor(f"{name}.missing", f"missing {name}", categorical=True)
         yield described, _missing(one), _missing(two)
     if column.kind == DATETIME:
@@ -180,10 +313,20 @@ def _categories(table: pa.Table, column: Column) -> NDArray[Any]:
     return np.array([MISSING if text is None else text for text in texts], object)
 
 
+def _numbers(table: pa.Table, column: Column) -> NDArray[np.float64]:
+    """Float64 [rows], NaN where missing; a column of nothing but nulls has no type of its own."""
+    import numpy as np
+    import pyarrow.types as types
+
+    if types.is_null(table.schema.field(column.name).type):
+        return np.full(table.num_rows, np.nan)
+    return numbers(table, column)
+
+
 def _missing(values: NDArray[np.float64]) -> NDArray[Any]:
     import numpy as np
 
-    return np.where(np.isnan(values), "missing", "present").astype(object)
+    return np.where(np.isfinite(values), "present", "missing").astype(object)
 
 
 def _month(seconds: NDArray[np.float64]) -> NDArray[Any]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from components import page
 from components.drift.sides import Measured
+from components.drift.unseen import unseen_shares
 from components.drift.wording import Wording
 
 if TYPE_CHECKING:
-    from components.drift.detection import ColumnDrift, Comparison
+    from components.drift.detection import Comparison
 
 _NAMED = 3
 _MISSING = ".missing"
@@ -28,15 +29,24 @@ def _on_data(comparison: Comparison, last: str | None) -> list[str]:
             f"Values of {missing} are missing at another rate than they were: see whether the "
             "source still delivers them before training anew."
         )
-    for column in comparison.drifted:
-        share = _unseen_share(comparison, column)
-        if share:
-            label = column.descriptor.label
-            lines.append(
-                f"{share} of current rows have a {label} that no compared training row has: the "
-                "model cannot generate it, and refuses to score it, until it is trained anew."
-            )
+    lines += [
+        f"{share} of current rows have a {label} that no compared training row has: the "
+        "model cannot generate it, and refuses to score it, until it is trained anew."
+        for label, share in unseen_shares(comparison).items()
+    ]
     return lines
+
+
+def _on_prompt(comparison: Comparison) -> list[str]:
+    lines = [
+        f"{share} of the conditions on {label} are for a value that no compared training row has: "
+        "the model refuses them, until it is trained on such rows."
+        for label, share in unseen_shares(comparison).items()
+    ]
+    return lines or [
+        "Users set conditions that are rarer in the training rows than in their requests: look at "
+        "how such rows come out, and gather more of them where they are poor."
+    ]
 
 
 def _on_output(comparison: Comparison, last: str | None) -> list[str]:
@@ -69,19 +79,6 @@ def _names(comparison: Comparison, suffix: str) -> str:
     return ", ".join(found[:_NAMED]) + more
 
 
-def _unseen_share(comparison: Comparison, column: ColumnDrift) -> str:
-    """Share of current rows with a category that the reference lacks; empty where there is none."""
-    if not column.descriptor.categorical:
-        return ""
-    place = list(comparison.reference.descriptors).index(column.descriptor)
-    before, after = (
-        side.columns[place].tolist() for side in (comparison.reference, comparison.current)
-    )
-    known = set(before)
-    unseen = sum(category not in known for category in after)
-    return f"{100 * unseen / len(after):.1f}%" if unseen else ""
-
-
 def _examples(side: Measured) -> page.Markup:
     rows = side.examples
     if not rows:
@@ -95,9 +92,15 @@ WORDING = Wording(
     items="rows",
     differ="differ",
     alike="are like the training rows",
+    asked="conditions",
+    asked_reference="training rows",
     read_data="Whether the world has moved away from what the model learnt.",
+    read_prompt="Whether users set conditions on what the model learnt: the values that they ask "
+    "for beside those that training rows have, for each column on which conditions were set.",
     read_output="Whether the model's rows are like the rows that it learnt from.",
     on_data=_on_data,
+    on_prompt=_on_prompt,
     on_output=_on_output,
+    features="the columns of each row, numbers in ten bins",
     examples=_examples,
 )
