@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from components.drift.pooled import pooled
 from components.drift.sides import Side, has_value
 
 if TYPE_CHECKING:
@@ -158,11 +159,15 @@ def limits(pair: tuple[Side, Side], scorer: Scorer, alarms: float, whole: bool) 
     gaps = [place for place, each in enumerate(known) if not each.all()]
     goes_by = [gaps.index(place) + 1 if place in gaps else 0 for place in range(len(columns))]
     methods = [scorer.chosen(descriptor)[0] for descriptor in descriptors]
+    scores = [
+        pooled(method, column[each])
+        for method, column, each in zip(methods, columns, known, strict=True)
+    ]
     found = np.array(
         [
             [
-                method.score(column[rows[own] & each], column[~rows[own] & each])
-                for method, column, each, own in zip(methods, columns, known, goes_by, strict=True)
+                score(rows[own][each])
+                for score, each, own in zip(scores, known, goes_by, strict=True)
             ]
             for rows in divisions(
                 (parts[0].rows, parts[1].rows), owners, [known[place] for place in gaps]

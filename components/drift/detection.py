@@ -93,7 +93,7 @@ class Comparison:
 def compare(
     sides: Mapping[str, tuple[Side, Side]],
     options: DriftOptions,
-    details: Path,
+    details: Path | None,
     by_document: Sequence[str] = (),
     items: str = "texts",
 ) -> dict[str, Comparison]:
@@ -110,7 +110,8 @@ def compare(
             none of time or kind, such as that of digests: the first rows stand for all.
         options: methods and thresholds; as in Evidently, p-values fall below a threshold, distances
             rise above it.
-        details: where Evidently's own page is written.
+        details: where Evidently's own page is written; None for no page, which takes most of the
+            time.
         by_document: comparisons in which whole documents are divided, not single texts, because
             the texts of a document resemble each other.
         items: what single rows are called.
@@ -151,7 +152,7 @@ def compare(
             ]
             for name, pair in judged.items()
         }
-        scores = scorer.report(judged, passed, details)
+        scores = scorer.report(judged, passed, details) if details else scorer.scores(judged)
         return {
             name: Comparison(
                 *pair,

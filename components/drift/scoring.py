@@ -177,6 +177,18 @@ class Scorer:
         method, _ = self.chosen(descriptor)
         return method.score(present(descriptor, reference), present(descriptor, current))
 
+    def scores(self, sides: Mapping[str, tuple[Side, Side]]) -> dict[str, list[float]]:
+        """Comparison -> the score of each of its columns, as `report` gives them."""
+        return {
+            name: [
+                self.score(descriptor, before, after)
+                for descriptor, before, after in zip(
+                    pair[0].descriptors, pair[0].columns, pair[1].columns, strict=True
+                )
+            ]
+            for name, pair in sides.items()
+        }
+
     def report(
         self,
         sides: Mapping[str, tuple[Side, Side]],

