@@ -49,19 +49,23 @@ def smallest(
             held.append(batch)
             rows += batch.num_rows
         if rows > 2 * most:
-            kept = _first(pa.Table.from_batches(held), most)
+            kept = _first(held, most)
             held, rows = kept.to_batches(), kept.num_rows
             bound = kept.column(_KEY)[-1]
     if not held:
         empty = schema.empty_table()
         return empty if read is None else empty.select(read)
-    return _first(pa.Table.from_batches(held), most)
+    return _first(held, most)
 
 
-def _first(table: pa.Table, most: int) -> pa.Table:
+def _first(batches: Sequence[pa.RecordBatch], most: int) -> pa.Table:
     """The rows with the smallest ids, sorted, in memory of their own."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    # A shard in which a column is missing throughout may have it without a type.
+    tables = [pa.Table.from_batches([batch]) for batch in batches]
+    table = pa.concat_tables(tables, promote_options="permissive")
     return table.take(
         pc.sort_indices(table, sort_keys=[(_KEY, "ascending")])[:most]
     ).combine_chunks()

@@ -16,7 +16,12 @@ from components.summarize.records import Records
 PAGE = "trend.html"
 _MOST_RUNS = 50
 _TILES = 2
-_SHARES = {"data.drift_share": "current data", "output.drift_share": "generated data"}
+_SHARES = {
+    "data.drift_share": "current data",
+    "prompt.drift_share": "users' requests",
+    "output.drift_share": "generated data",
+    "reference.drift_share": "training data",
+}
 
 
 _Series = tuple[str, Sequence[float | None]]

@@ -11,7 +11,10 @@ from components.summarize.summarize import run
 
 def record(root: Path, name: str, share: float, bits: float) -> Path:
     folder = root / name
-    moved = {"data.drift_share": dataclasses.asdict(Figure(share, samples=100))}
+    moved = {
+        f"{comparison}.drift_share": dataclasses.asdict(Figure(value, samples=100))
+        for comparison, value in (("data", share), ("prompt", share / 2), ("reference", 0.0))
+    }
     Drift(folder).write({"figures": moved}, "")
     figures = {
         "bits_per_byte": Figure(bits, label="Bits <per> byte"),
@@ -39,6 +42,9 @@ def test_the_trend_tells_the_newest_run_and_those_before(tmp_path: Path) -> None
     assert "Trend over 4 runs" in html
     assert "80%" in html
     assert "median of 3 before: 20%" in html
+    for subject in ("Current data", "Users&#39; requests", "Training data"):
+        assert f"{subject}: measures that moved" in html
+    assert "median of 3 before: 10%" in html
     assert "median of 3 before: 1.900" in html
     assert "Bits &lt;per&gt; byte" in html
     for absent in ("99%", "20261130", "xz"):
