@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.drift.pooled import pooled
+from components.drift.pooled import is_quick, pooled
 from components.drift.sides import Side, has_value
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ FALSE_ALARMS = 0.05
 DIVISIONS = 199
 # Rows of a side that are divided at most; texts where whole documents are.
 ROWS_DIVIDED = 1000
+# The same where all methods are quick, see `components.drift.pooled`.
+MOST_ROWS_DIVIDED = 4000
 TEXTS_DIVIDED = 2000
 # Fewer documents on a side cannot be told apart from chance.
 FEWEST_DOCUMENTS = 8
@@ -146,9 +148,10 @@ def limits(pair: tuple[Side, Side], scorer: Scorer, alarms: float, whole: bool) 
     """
     import numpy as np
 
-    most_rows = TEXTS_DIVIDED if whole else ROWS_DIVIDED
-    parts = [First(side, most_rows) for side in pair]
-    descriptors = parts[0].descriptors
+    descriptors = pair[0].descriptors
+    methods = [scorer.chosen(descriptor)[0] for descriptor in descriptors]
+    most_rows = MOST_ROWS_DIVIDED if all(map(is_quick, methods)) else ROWS_DIVIDED
+    parts = [First(side, TEXTS_DIVIDED if whole else most_rows) for side in pair]
     columns = [np.concatenate(both) for both in zip(*(part.columns for part in parts), strict=True)]
     owners = (parts[0].owners, parts[1].owners) if whole else None
     known = [
@@ -158,7 +161,6 @@ def limits(pair: tuple[Side, Side], scorer: Scorer, alarms: float, whole: bool) 
     # Which of the divisions a column goes by: the common one, or its own.
     gaps = [place for place, each in enumerate(known) if not each.all()]
     goes_by = [gaps.index(place) + 1 if place in gaps else 0 for place in range(len(columns))]
-    methods = [scorer.chosen(descriptor)[0] for descriptor in descriptors]
     scores = [
         pooled(method, column[each])
         for method, column, each in zip(methods, columns, known, strict=True)

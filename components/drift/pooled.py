@@ -17,6 +17,11 @@ Divided = Callable[["NDArray[np.bool_]"], float]
 _COUNTED = 20
 
 
+def is_quick(method: Method) -> bool:
+    """Whether divisions are scored here, and not by asking Evidently."""
+    return method.name in _OF_COUNTS or (method.name == "wasserstein" and not method.categorical)
+
+
 def pooled(method: Method, values: NDArray[Any]) -> Divided:
     """A function that scores divisions of values as Evidently scores the two parts.
 

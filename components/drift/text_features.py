@@ -37,9 +37,9 @@ def text_features(texts: Sequence[str]) -> NDArray[np.float64]:
 
     found = np.zeros((len(texts), WORD_BINS + TRIPLE_BINS))
     for row, text in zip(found, texts, strict=True):
-        words = words_of(text[:_CHARACTERS])
-        _hash(row[:WORD_BINS], words)
-        line = f" {' '.join(words)} "
+        line = f" {text[:_CHARACTERS]} "
+        _hash(row[:WORD_BINS], words_of(line))
+        # Of the text as it is: capitals, digits and punctuation count here.
         _hash(row[WORD_BINS:], (line[place : place + 3] for place in range(len(line) - 2)))
     return found
 
