@@ -91,7 +91,8 @@ def main() -> None:
     figures: dict[str, float] = {}
     found: dict[bool, list[bool]] = {True: [], False: []}
     alarms: dict[str, list[bool]] = {"default": [], "chance": []}
-    moved, free = [], []
+    moved: list[list[Any]] = []
+    free: list[list[Any]] = []
     for name, build in WORLDS.items():
         if chosen.only in (None, name):
             world = build()
@@ -222,6 +223,9 @@ def text() -> World:
     def mixed(each: Paragraph, place: int) -> Paragraph:
         """Three paragraphs of ten are of another era."""
         return (each[0], modern[place % len(modern)][1], each[2]) if place % 10 < 3 else each
+
+    def lowered(each: Paragraph, place: int) -> Paragraph:
+        return (each[0], each[1].lower(), each[2])
 
     def halved(each: Paragraph, place: int) -> Paragraph:
         return (each[0], each[1][: max(len(each[1]) // 2, 20)], each[2])
@@ -366,7 +370,7 @@ def _clothes() -> tuple[Any, list[str]]:
 
 
 def _files(pixels: Any) -> list[bytes]:
-    from components.ingest.image.fashion_mnist import encode_grey
+    from components.ingest.image.png import encode_grey
 
     return [encode_grey(one) for one in pixels]
 
@@ -409,6 +413,12 @@ def image() -> World:
 
         return pair
 
+    def brighter(share: float) -> Callable[[], Pair]:
+        return planted(lambda chosen, _: chosen * (1 + share))
+
+    def noisy(deviation: int) -> Callable[[], Pair]:
+        return planted(lambda chosen, rng: chosen + rng.normal(0, deviation, chosen.shape))
+
     return World(
         "image",
         False,
@@ -417,21 +427,13 @@ def image() -> World:
             *(
                 Shift(
                     f"brightness {share:+.0%}",
-                    planted(lambda chosen, _, share=share: chosen * (1 + share)),
+                    brighter(share),
                     ("brightness", "light", "contrast"),
                 )
                 for share in (0.1, 0.2, -0.1, -0.2)
             ),
             *(
-                Shift(
-                    f"noise, {deviation} of 255",
-                    planted(
-                        lambda chosen, rng, deviation=deviation: (
-                            chosen + rng.normal(0, deviation, chosen.shape)
-                        )
-                    ),
-                    True,
-                )
+                Shift(f"noise, {deviation} of 255", noisy(deviation), ("noise",))
                 for deviation in (2, 5, 10)
             ),
             *(

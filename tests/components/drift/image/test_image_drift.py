@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.artifacts import Drift, Evaluation, Examples, Model
+from components.artifacts import Drift, Evaluation, Examples, Model, Published
 from components.drift.detection import compare
 from components.drift.domain import domain_test
 from components.drift.drift import run
 from components.drift.image.sides import sides
 from components.drift.options import DriftOptions
+from components.drift.reference import read_reference, write_reference
 from components.errors import DataError
 
 Draw = Callable[..., list[tuple[str, bytes]]]
@@ -191,3 +193,41 @@ def test_an_empty_training_split_is_one_clear_line(
     examples = write_examples({"train": []})
     with pytest.raises(DataError, match="expected training images"):
         run(examples, write_samples(draw(9, 0)), OPTIONS, tmp_path / "drift")
+
+
+def test_classes_that_users_ask_for_are_compared_with_training_images(
+    draw: Draw, write_examples: Write, write_samples: Write, tmp_path: Path
+) -> None:
+    examples = write_examples({"train": draw(300, 0)})
+    asked = ["disc"] * 70 + ["hexagon"] * 30
+    lines = [json.dumps({"inputs": {"label": [label], "seed": [1]}}) for label in asked]
+    (tmp_path / "asked.jsonl").write_text("\n".join(lines) + "\n")
+    options = DriftOptions(max_rows=400, prompts=str(tmp_path / "asked.jsonl"))
+    figures = run(examples, write_samples(draw(90, 2)), options, tmp_path / "drift")
+    assert figures["prompt.columns_drifted"].value == 1
+    content = Drift(tmp_path / "drift").read()
+    assert "30.0% of what users asked for is a class that the model never saw" in " ".join(
+        content["comparisons"]["prompt"]["suggestions"]
+    )
+
+
+def test_training_images_of_another_version_are_compared_in_one_shape(
+    draw: Draw, write_examples: Write, write_samples: Write, tmp_path: Path
+) -> None:
+    samples = write_samples(draw(90, 2))
+    run(write_examples({"train": draw(300, 0)}), samples, OPTIONS, tmp_path / "first")
+    version = Published(tmp_path / "models" / "1")
+    version.provenance_folder.mkdir(parents=True)
+    version.reference_path.write_bytes(Drift(tmp_path / "first").reference_path.read_bytes())
+    darker = draw(300, 1, change=lambda pixels, _: pixels * 0.7)
+    later = write_examples({"train": darker}, "later")
+    figures = run(later, samples, OPTIONS, tmp_path / "drift", champion=version.path)
+    assert "brightness" in _moved(tmp_path / "drift", "reference")
+    assert figures["reference.domain_auc"].value > 0.8
+
+    kept = read_reference(version.reference_path, "version 1")
+    write_reference(version.reference_path, kept.side, {**kept.details, "shape": [8, 8, 3]})
+    run(later, samples, OPTIONS, tmp_path / "other", champion=version.path)
+    content = Drift(tmp_path / "other").read()
+    assert "reference" not in content["comparisons"]
+    assert "so they cannot be compared" in content["notes"]["reference"][0]

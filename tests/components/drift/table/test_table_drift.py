@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts import Drift, Evaluation, Examples
+from components.artifacts import Drift, Evaluation, Examples, Published
 from components.drift.drift import run
 from components.drift.options import DriftOptions
 from components.drift.sides import Measured
@@ -183,3 +184,54 @@ def test_rows_that_are_not_there_are_one_clear_line(trips: Examples, tmp_path: P
     write_samples(tmp_path, rows.drop_columns(["city", "late"]))
     with pytest.raises(DataError, match="Received: none of city, late"):
         sides(trips, evaluation, DriftOptions(), None)
+
+
+def test_conditions_of_users_are_compared_with_training_rows(
+    trips: Examples, tmp_path: Path
+) -> None:
+    evaluation = write_samples(tmp_path, split(trips, "eval"))
+    wanted = [["city=Oslo", "price=20.5"]] * 60 + [["city=Rome"]] * 20 + [[]] * 20
+    lines = [json.dumps({"inputs": {"num_rows": 5, "conditions": each}}) for each in wanted]
+    (tmp_path / "asked.jsonl").write_text("\n".join(lines) + "\n")
+    options = DriftOptions(prompts=str(tmp_path / "asked.jsonl"))
+    figures = run(trips.path, evaluation, options, tmp_path / "drift")
+    names = {name for name in figures if name.startswith("prompt.score.")}
+    assert names == {"prompt.score.city", "prompt.score.price"}
+    content = Drift(tmp_path / "drift").read()
+    told = " ".join(content["comparisons"]["prompt"]["suggestions"])
+    assert "75.0% of the conditions on city are for a value that no compared training row" in told
+
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "hello"}\n')
+    with pytest.raises(DataError, match="requests with conditions on city, price"):
+        run(trips.path, evaluation, options, tmp_path / "again")
+
+
+def test_training_rows_of_another_version_may_have_other_columns(
+    trips: Examples, tmp_path: Path
+) -> None:
+    evaluation = write_samples(tmp_path, split(trips, "eval"))
+    run(trips.path, evaluation, DriftOptions(), tmp_path / "first")
+    version = Published(tmp_path / "models" / "4")
+    version.provenance_folder.mkdir(parents=True)
+    rows = pq.read_table(Drift(tmp_path / "first").reference_path)
+    told = json.loads(rows.schema.metadata[b"loomline"])
+    by_name = {one["name"]: one for one in told["descriptors"]}
+    by_name["late"]["name"] = "delayed"
+    by_name["price"]["categorical"] = True
+    dear = pa.array(["dear"] * rows.num_rows)
+    rows = rows.rename_columns({"measure.late": "measure.delayed"})
+    rows = rows.set_column(rows.column_names.index("measure.price"), "measure.price", dear)
+    rows = rows.replace_schema_metadata({b"loomline": json.dumps(told)})
+    pq.write_table(rows, version.reference_path)
+
+    figures = run(
+        trips.path, evaluation, DriftOptions(), tmp_path / "second", champion=version.path
+    )
+    assert figures["reference.columns_drifted"].value == 0
+    assert "reference.score.city" in figures
+    # The eras are divided by it, so it differs by design.
+    assert "reference.score.when" not in figures
+    notes = Drift(tmp_path / "second").read()["notes"]["reference"]
+    assert sorted(notes) == [
+        "delayed is gone", "late is new", "price was categories and is numbers",
+    ]  # fmt: skip
