@@ -19,7 +19,8 @@ class Findings:
 
     Attributes:
         headline: everything in one line.
-        told: comparison -> its sentence.
+        told: comparison -> its sentences.
+        brief: comparison -> the same without what the classifier found, where measures moved.
         suggestions: what to do, the most pressing first; empty where nothing moved.
         advice: the same for each comparison that moved.
         since: comparison -> first day of its current side; None where it is unknown.
@@ -30,6 +31,7 @@ class Findings:
 
     headline: str
     told: Mapping[str, str]
+    brief: Mapping[str, str]
     suggestions: Sequence[str]
     advice: Mapping[str, Sequence[str]]
     since: Mapping[str, str | None]
@@ -66,10 +68,17 @@ def findings(
         OUTPUT: (f"training{era}", "generated"),
         REFERENCE: (f"training of {earlier}", f"training now{era}"),
     }
-    told = {
+    brief = {
         name: _sentence(name, comparison, since.get(name), wording, earlier)
         for name, comparison in compared.items()
     }
+    told = {
+        name: " ".join(filter(None, [brief[name], told_apart(comparison)]))
+        for name, comparison in compared.items()
+    }
+    for name, comparison in compared.items():
+        if comparison.moved and not comparison.drifted:
+            brief[name] = told[name]
     advice = {
         name: list(wording.suggestions(name, comparison, last))
         for name, comparison in compared.items()
@@ -77,7 +86,7 @@ def findings(
     }
     suggestions = [line for lines in advice.values() for line in lines]
     headline = " ".join(told.values())
-    return Findings(headline, told, suggestions, advice, since, eras, earlier, notes or {})
+    return Findings(headline, told, brief, suggestions, advice, since, eras, earlier, notes or {})
 
 
 def change(column: ColumnDrift) -> str:
@@ -112,13 +121,11 @@ def _sentence(
     verdict = wording.verdict(name, comparison.moved, earlier)
     start = f"{wording.subject(name)} {verdict}"
     when = f" since {since}" if since else ""
-    told = told_apart(comparison)
-    end = f" {told}" if told else ""
     if moved:
         most = changes(comparison, since)
-        return f"{start}{when} in {len(moved)} of {total} measures: {most}.{end}"
+        return f"{start}{when} in {len(moved)} of {total} measures: {most}."
     but = "though " if comparison.moved else ""
-    return f"{start}: {but}none of {total} measures moved{when}.{end}"
+    return f"{start}: {but}none of {total} measures moved{when}."
 
 
 def told_apart(comparison: Comparison) -> str:

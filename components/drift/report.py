@@ -56,9 +56,12 @@ def _title(moved: Sequence[str], wording: Wording) -> str:
     return f"Drift: {' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} changed"
 
 
-def _lead(compared: Mapping[str, Comparison], found: Findings) -> str:
-    """What moved, how much and since when; what did not, in few words."""
-    return " ".join(found.told[name] for name in compared)
+def _lead(compared: Mapping[str, Comparison], found: Findings) -> page.Markup:
+    """What moved, how much and since when, a line each; then what did not."""
+    names = sorted(compared, key=lambda name: not compared[name].moved)
+    # In a paragraph, a block would end it.
+    line = page.Markup('<span style="display:block;margin-bottom:.35em">{}</span>')
+    return page.Markup("").join(line.format(found.brief[name]) for name in names)
 
 
 def _short(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.errors import ConfigError
+from components.errors import ConfigError, DataError
 from pipelines.config import load_config
 from pipelines.local import _arguments
 from pipelines.output import Output
@@ -57,3 +57,22 @@ def test_a_changed_suite_at_the_same_path_is_seen(root: Path) -> None:
 def test_an_unknown_suite_is_refused_before_anything_runs(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected one of .*text"):
         handed_over(root, "validate.suite=txet")
+
+
+def test_other_requests_at_the_same_path_are_seen_by_drift_alone(root: Path) -> None:
+    asked = root / "asked.txt"
+    asked.write_text("What is the state of the Union?\n", "utf-8")
+    before = handed_over(root, f"drift.prompts={asked}")
+    assert before["drift_prompts"] == str(asked)
+    asked.write_text("What about tariffs?\n", "utf-8")
+    after = handed_over(root, f"drift.prompts={asked}")
+    assert {key for key in before if before[key] != after[key]} == {
+        "prompts_digest", "provenance", "records",
+    }  # fmt: skip
+    assert before["provenance"]["run"] != after["provenance"]["run"]
+    assert before["provenance"] | {"run": ""} == after["provenance"] | {"run": ""}
+
+
+def test_requests_that_are_not_there_are_refused_before_anything_runs(root: Path) -> None:
+    with pytest.raises(DataError, match=r"drift.prompts: expected a file at .*no such file"):
+        handed_over(root, f"drift.prompts={root / 'gone.jsonl'}")

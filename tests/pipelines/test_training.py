@@ -67,7 +67,7 @@ def test_a_steps_interface_has_exactly_the_steps_options(
 ) -> None:
     component = spec["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
     of_the_run = {"source_digest", "code_digest", "champion", "checkpoints"}
-    of_the_run |= {"champion_digest", "records", "provenance"}
+    of_the_run |= {"champion_digest", "records", "provenance", "prompts_digest"}
     assert set(component) - of_the_run == set(MODALITIES[modality].sections[step].model_fields)
     assert of_the_run == set(RUN_PARAMETERS)
 
