@@ -67,9 +67,11 @@ def test_the_provenance_tells_what_made_the_model(candidate: Make, tmp_path: Pat
 
 def test_the_evidence_lies_beside_the_model(candidate: Make, tmp_path: Path) -> None:
     made = candidate()
-    published = made.push(tmp_path / "models")
     _, decision, evaluation, drift = made.folders
+    Drift(drift).reference_path.write_bytes(b"measures of training rows")
+    published = made.push(tmp_path / "models")
     for source in (
+        Drift(drift).reference_path,
         Decision(decision).json_path,
         Evaluation(evaluation).json_path,
         Evaluation(evaluation).scores_path,
