@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.drift_shifts import CHANCE, DEFAULT, WORLDS, World, alarms_of, look
+from benchmarks.drift_shifts import CHANCE, DEFAULT, alarms_of, look
+from benchmarks.drift_worlds import WORLDS, World
 
 FREE = 8
 

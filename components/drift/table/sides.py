@@ -14,6 +14,7 @@ from components.drift.options import DriftOptions
 from components.drift.reference import Reference, in_common
 from components.drift.requests import Request
 from components.drift.sides import Descriptor, Measured, Sides
+from components.drift.table.conditions import asked
 from components.errors import DataError
 from components.table_layout import category_texts
 from components.table_schema import BOOLEAN, CATEGORICAL, DATETIME, Column, TableSchema, numbers
@@ -105,7 +106,7 @@ def _with_features(before: Measured, after: Measured) -> tuple[Measured, Measure
 
 def _measured(rows: pa.Table, columns: tuple[Column, ...]) -> Measured:
     """One side by itself."""
-    pairs = [each for column in columns for each in _measures(column, rows, rows.slice(0, 0))]
+    pairs = [each for column in columns for each in measures_of(column, rows, rows.slice(0, 0))]
     return Measured(
         tuple(descriptor for descriptor, *_ in pairs),
         [values for _, values, _ in pairs],
@@ -168,7 +169,7 @@ def rows_apart(
     descriptors: list[Descriptor] = []
     measured: list[list[NDArray[Any]]] = [[], []]
     for column in columns:
-        for descriptor, *both in _measures(column, before, after):
+        for descriptor, *both in measures_of(column, before, after):
             if descriptor.name in skip:
                 continue
             descriptors.append(descriptor)
@@ -221,65 +222,10 @@ def _fits(received: pa.DataType, column: Column) -> bool:
     )
 
 
-def asked(
-    training: pa.Table, requests: Sequence[Request], columns: tuple[Column, ...]
-) -> tuple[Measured, Measured]:
-    """What users set conditions on, beside the values that training rows have.
-
-    Args:
-        training: rows.
-        requests: with `conditions` ('origin=JFK'), or an input for each column.
-        columns: of the table.
-
-    Raises:
-        DataError: no request has a condition on a column that is compared.
-    """
-    import numpy as np
-
-    conditions = [_conditions(request) for request in requests]
-    descriptors, before, after = [], [], []
-    for column in columns:
-        values = [given.get(column.name) for given in conditions]
-        if column.kind == DATETIME or all(value is None for value in values):
-            continue
-        descriptor, known, _ = next(iter(_measures(column, training, training.slice(0, 0))))
-        descriptors.append(descriptor)
-        before.append(known)
-        if descriptor.categorical:
-            after.append(np.array([value and str(value) for value in values], object))
-        else:
-            after.append(np.array([_number(value) for value in values], np.float64))
-    if not descriptors:
-        names = ", ".join(column.name for column in columns)
-        raise DataError(
-            f"drift.prompts: expected requests with conditions on {names}. Received: none among "
-            f"{len(requests)}"
-        )
-    times = [request.time for request in requests]
-    return Measured(descriptors, before), Measured(descriptors, after, times=times)
-
-
-def _conditions(request: Request) -> dict[str, Any]:
-    """Column -> the value that was asked for."""
-    found = {name: value for name, value in request.inputs.items() if name != "conditions"}
-    for condition in request.values("conditions"):
-        name, equals, value = str(condition).partition("=")
-        if equals:
-            found[name.strip()] = value.strip()
-    return found
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")
-
-
 _Measure = tuple["Descriptor", "NDArray[Any]", "NDArray[Any]"]
 
 
-def _measures(column: Column, before: pa.Table, after: pa.Table) -> Iterator[_Measure]:
+def measures_of(column: Column, before: pa.Table, after: pa.Table) -> Iterator[_Measure]:
     """What is measured of a column, with the values of both sides.
 
     An infinite number counts as missing: it has no place among the others.
