@@ -1,1 +1,1 @@
-"""Compares eras of data, and generated text with real text."""
+"""Compares eras of data, requests, generated data, and the training data of versions."""

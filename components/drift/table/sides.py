@@ -85,7 +85,8 @@ def measure(
     known = _measured(training, columns)
     if earlier is not None:
         before, now, notes["reference"] = in_common(earlier.side, known, by_design)
-        found["reference"] = _with_features(before, now)
+        if before.descriptors:
+            found["reference"] = _with_features(before, now)
     return Sides(found, known, notes=notes)
 
 
@@ -98,8 +99,6 @@ def _by_design(divided_by: frozenset[str]) -> frozenset[str]:
 
 def _with_features(before: Measured, after: Measured) -> tuple[Measured, Measured]:
     """The sides with what a classifier tells them apart by."""
-    if not before.descriptors:
-        return before, after
     one, two = table_features(before.descriptors, before.columns, after.columns, MOST_ROWS)
     return dataclasses.replace(before, features=one), dataclasses.replace(after, features=two)
 

@@ -15,8 +15,9 @@ import pytest
 from components.artifacts import Drift, Evaluation, Examples, Published
 from components.drift.drift import run
 from components.drift.options import DriftOptions
+from components.drift.reference import Reference, read_reference
 from components.drift.sides import Measured
-from components.drift.table.sides import sides
+from components.drift.table.sides import measure, sides
 from components.drift.table.wording import WORDING
 from components.errors import DataError
 from components.ingest.table.ingest import run as ingest
@@ -206,6 +207,10 @@ def test_conditions_of_users_are_compared_with_training_rows(
         run(trips.path, evaluation, options, tmp_path / "again")
 
 
+def _read(version: Published) -> Reference:
+    return read_reference(version.reference_path, "version 4")
+
+
 def test_training_rows_of_another_version_may_have_other_columns(
     trips: Examples, tmp_path: Path
 ) -> None:
@@ -231,6 +236,19 @@ def test_training_rows_of_another_version_may_have_other_columns(
     assert "reference.score.city" in figures
     # The eras are divided by it, so it differs by design.
     assert "reference.score.when" not in figures
+    # Of another table altogether, nothing can be compared, and that is no error.
+    names = [name for name in rows.column_names if name.startswith("measure.")]
+    other = [{**one, "name": f"{one['name']} too"} for one in told["descriptors"]]
+    renamed = rows.rename_columns({name: f"{name} too" for name in names})
+    renamed = renamed.replace_schema_metadata(
+        {b"loomline": json.dumps({**told, "descriptors": other})}
+    )
+    pq.write_table(renamed, version.reference_path)
+    evaluated = Evaluation(evaluation)
+    nothing = measure(trips, evaluated, DriftOptions(), None, (), _read(version))
+    assert "reference" not in nothing.pairs
+    assert "city is new" in nothing.notes["reference"]
+
     notes = Drift(tmp_path / "second").read()["notes"]["reference"]
     assert sorted(notes) == [
         "delayed is gone", "late is new", "price was categories and is numbers",
