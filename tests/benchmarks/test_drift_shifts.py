@@ -8,7 +8,7 @@ import pytest
 from benchmarks.drift_shifts import CHANCE, DEFAULT, alarms_of, look
 from benchmarks.drift_worlds import WORLDS, World
 
-FREE = 8
+FREE = 4
 
 
 @pytest.fixture(scope="module", params=["text", "table", "image"])
@@ -35,6 +35,6 @@ def test_shifts_are_found(world: World) -> None:
 
 @pytest.mark.slow
 def test_reports_without_a_shift_raise_hardly_any_alarm(world: World) -> None:
-    """Of 8 reports at a rate of 5%, more than 3 raise an alarm in one case of 2,700."""
+    """Of 4 reports at a rate of 5%, more than 2 raise an alarm in one case of 2,000."""
     alarms = [alarms_of(world, np.random.default_rng([7, one]), CHANCE)[0] for one in range(FREE)]
-    assert sum(alarms) <= 3
+    assert sum(alarms) <= 2
