@@ -39,25 +39,28 @@ test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 # A test whose part is missing is skipped with a message that names it.
-FAKE_GCS := .tools/fake-gcs-server
+# Go's programs among them, each with the module that holds it.
+GO_fake-gcs-server := github.com/fsouza/fake-gcs-server@v1.56.1
+GO_kube-score := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+GO_kubeconform := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+GO_kustomize := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+# Beam's portable runner, of the version of Beam in requirements/base.txt.
+GO_prism := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
+GO_TOOLS := $(addprefix .tools/,fake-gcs-server kube-score kubeconform kustomize prism)
 GRAFANA_SCHEMA := .tools/grafana-schema/dashboard.json
-PRISM := .tools/prism
 .PHONY: test-tools
-test-tools: $(FAKE_GCS) $(PRISM) $(GRAFANA_SCHEMA) ## Install what some tests use: Chromium, PostgreSQL, Prometheus, emulators, pictures
+test-tools: $(READY) $(GO_TOOLS) $(GRAFANA_SCHEMA) ## Install what some tests use: browser, databases, Prometheus, emulators, Kubernetes' tools, pictures
+	@$(BIN)/python tests/serving/manifests/make_schemas.py .tools/schemas
 	@command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core golang-go openssl postgresql >/dev/null; }
 	@ls /usr/share/datasets/fashion-mnist /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf /usr/share/unicode/emoji >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends dataset-fashion-mnist fonts-noto-color-emoji unicode-data >/dev/null; }
 	@type prometheus promtool amtool prometheus-alertmanager prometheus-pushgateway >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends prometheus prometheus-alertmanager prometheus-pushgateway >/dev/null; }
 
+$(GO_TOOLS):
+	GOBIN=$(CURDIR)/.tools go install $(GO_$(@F))
+
 $(GRAFANA_SCHEMA): tests/manifests/monitoring/make_grafana_schema
 	@command -v npm >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends nodejs npm >/dev/null; }
 	$< $(@D)
-
-$(FAKE_GCS):
-	GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@v1.56.1
-
-# Beam's portable runner, of the version of Beam in requirements/base.txt.
-$(PRISM):
-	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 
 .PHONY: lint
 lint: $(READY) ## Check style and types
