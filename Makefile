@@ -62,6 +62,11 @@ $(GRAFANA_SCHEMA): tests/manifests/monitoring/make_grafana_schema
 	@command -v npm >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends nodejs npm >/dev/null; }
 	$< $(@D)
 
+.PHONY: test-apiserver
+test-apiserver: test-tools ## Build Kubernetes' API server (ten minutes of CPU) and have it take the manifests
+	$(BIN)/python tests/serving/manifests/make_apiserver.py .tools
+	$(BIN)/python -m pytest tests/serving/manifests/test_apiserver.py $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
