@@ -30,8 +30,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "cpu+ingress": ("ingress",),
     "cpu+models-gcs": ("models-gcs",),
     "cpu+models-s3": ("models-s3",),
-    "cpu+queue-scaling": ("queue-scaling",),
-    "cpu+all": ("approvals", "batching", "ingress", "queue-scaling"),
+    "cpu+retraining": ("retraining",),
+    "monitoring+all": ("approvals", "batching", "ingress", "retraining"),
 }
 
 Object = dict[str, Any]
@@ -329,7 +329,13 @@ class Node:
             reference = one.get("valueFrom", {})
             if "secretKeyRef" in reference:
                 secret = reference["secretKeyRef"]
-                found[one["name"]] = self.secrets[secret["name"]][secret["key"]]
+                if secret["name"] in self.secrets or not secret.get("optional"):
+                    found[one["name"]] = self.secrets[secret["name"]][secret["key"]]
+            elif "configMapKeyRef" in reference:
+                source = reference["configMapKeyRef"]
+                found[one["name"]] = self.rendered.one("ConfigMap", source["name"])["data"][
+                    source["key"]
+                ]
             elif "resourceFieldRef" in reference:
                 assert reference["resourceFieldRef"]["resource"] == "limits.cpu"
                 found[one["name"]] = str(math.ceil(float(container["resources"]["limits"]["cpu"])))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from google.protobuf import text_format
 
+from pipelines.cli import main
 from serving.client.messages import ModelServerConfig
 from serving.gateway import flags as gateway_flags
 from serving.server.batching_parameters import read_batching_parameters
@@ -50,3 +52,17 @@ def test_the_gateway(rendered: Any, node: Callable[..., Any]) -> None:
     # A probe asks the model server, too.
     wait = rendered.pod("gateway").container["readinessProbe"]["timeoutSeconds"]
     assert settings.status_timeout < wait
+
+
+def test_the_jobs(overlay: Callable[..., Any], node: Callable[..., Any]) -> None:
+    rendered = overlay("monitoring", "approvals", "retraining")
+    secrets = {"loomline-database": {"password": "", "ca.crt": ""}}
+    names = [one["metadata"]["name"] for one in rendered.of("CronJob")]
+    assert names
+    for name in names:
+        command, _ = node(rendered, secrets).prepare(name)
+        job, *arguments = command[3:]
+        if job not in main.commands:
+            pytest.skip(f"the command loomline {job} is missing")
+        # Reads the command line, and does nothing.
+        main.commands[job].make_context(job, arguments)

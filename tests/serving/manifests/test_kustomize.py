@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+
+from serving.gateway.metrics import GatewayMetrics
+
+ROOT = Path(__file__).parents[3]
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-OVERLAYS = sorted(
-    path.parent.name
-    for path in Path(__file__).parents[3].glob("manifests/overlays/*/kustomization.yaml")
-)
+OVERLAYS = sorted(path.parent.name for path in ROOT.glob("manifests/overlays/*/kustomization.yaml"))
 
 
 def test_the_namespace(overlay: Callable[..., Any]) -> None:
@@ -74,3 +78,58 @@ def test_kserve_runs_the_same_container(overlay: Callable[..., Any]) -> None:
     for one in (theirs, ours):
         one["name"] = one["env"][0]["valueFrom"]["resourceFieldRef"]["containerName"] = ""
     assert theirs == ours
+
+
+def test_the_alert_rules_are_those_of_the_one_file() -> None:
+    """`python manifests/components/monitoring/generate.py` makes the object anew."""
+    folder = ROOT / "manifests/components/monitoring"
+    rules = ROOT / "manifests/monitoring/prometheus/rules.yaml"
+    if not rules.is_file():
+        pytest.skip("manifests/monitoring/prometheus/rules.yaml is missing")
+    rule = yaml.safe_load((folder / "prometheus-rule.yaml").read_text("utf-8"))
+    assert rule["spec"] == yaml.safe_load(rules.read_text("utf-8"))
+
+
+def test_jobs_have_the_names_that_the_alert_rules_know(overlay: Callable[..., Any]) -> None:
+    rendered = overlay("monitoring")
+    [rule] = rendered.of("PrometheusRule")
+    expressions = [each["expr"] for group in rule["spec"]["groups"] for each in group["rules"]]
+    known = set(re.findall(r'job="([^"]+)"', " ".join(map(str, expressions))))
+    services = {one["metadata"]["name"]: one for one in rendered.of("Service")}
+    found = set()
+    for monitor in rendered.of("ServiceMonitor"):
+        service = services[monitor["metadata"]["name"]]
+        labels = service["metadata"]["labels"]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        [endpoint] = monitor["spec"]["endpoints"]
+        assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+        found.add(labels[monitor["spec"]["jobLabel"]])
+    assert found == {"loomline-server", "loomline-gateway"} == known
+
+
+def test_the_queue_is_a_metric_that_the_gateway_has(overlay: Callable[..., Any]) -> None:
+    [metric] = [
+        one["external"]["metric"]["name"]
+        for scaler in overlay("monitoring").of("HorizontalPodAutoscaler")
+        for one in scaler["spec"]["metrics"]
+        if one["type"] == "External"
+    ]
+    assert metric in GatewayMetrics().text().decode()
+    rules = yaml.safe_load(
+        (ROOT / "manifests/components/queue-scaling/adapter-rules.yaml").read_text("utf-8")
+    )
+    assert f'"{metric}"' in rules["externalRules"][0]["seriesQuery"]
+
+
+def test_the_image_of_the_steps_holds_what_the_gateway_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    needed = {
+        re.split(r"[\[<>=]", one)[0]
+        for one in project["project"]["optional-dependencies"]["gateway"]
+    } - {"loomline"}
+    text = (ROOT / "Dockerfile.component").read_text("utf-8").replace("${VARIANT}", "cpu")
+    installed: set[str] = set()
+    for name in re.findall(r"requirements/[\w.-]+[.]txt", text):
+        locked = (ROOT / name).read_text("utf-8")
+        installed |= set(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", locked, re.MULTILINE))
+    assert needed <= installed

@@ -21,9 +21,10 @@ ROOT = Path(__file__).parents[3]
 SECRETS = {
     "loomline-database": {"password", "ca.crt"},
     "loomline-reviewer": {"key"},
+    "loomline-notify": {"webhook"},
     "gateway-tls": set(),
 }
-CLAIMS = {"models"}
+CLAIMS = {"models", "monitoring"}
 
 
 def _labels_match(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -173,6 +174,10 @@ def test_what_is_referred_to_exists(rendered: Any) -> None:
             assert key in SECRETS[name]
         for variable in _variables(pod):
             assert variable in _environment(pod, named["ConfigMap"]), variable
+        for one in pod.container.get("env", []):
+            source = one.get("valueFrom", {}).get("configMapKeyRef")
+            if source:
+                assert source["key"] in named["ConfigMap"][source["name"]]["data"]
     for claim in named["PersistentVolumeClaim"].values():
         volume = claim["spec"].get("volumeName")
         assert volume is None or volume in named["PersistentVolume"]
@@ -274,6 +279,26 @@ def test_rights_are_named_one_by_one(rendered: Any) -> None:
     for binding in rendered.of("RoleBinding"):
         assert {one["name"] for one in binding["subjects"]} <= accounts
         assert all(one["kind"] == "ServiceAccount" for one in binding["subjects"])
+
+
+def test_what_retraining_may_do_at_kubeflow_is_little() -> None:
+    file = ROOT / "manifests/components/retraining/kubeflow-access.yaml"
+    role, binding = yaml.safe_load_all(file.read_text("utf-8"))
+    for rule in role["rules"]:
+        assert rule["apiGroups"] == ["pipelines.kubeflow.org"]
+        assert set(rule["verbs"]) <= {"create", "get", "list"}
+    [subject] = binding["subjects"]
+    assert (subject["kind"], subject["name"]) == ("ServiceAccount", "retrain")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_a_token_is_for_one_audience_and_short(rendered: Any) -> None:
+    for pod in rendered.pods():
+        for volume in pod.spec["volumes"]:
+            for source in volume.get("projected", {}).get("sources", []):
+                token = source["serviceAccountToken"]
+                assert token["audience"] == "pipelines.kubeflow.org"
+                assert token["expirationSeconds"] <= 3600
 
 
 def test_labels_say_what_belongs_together(rendered: Any) -> None:
