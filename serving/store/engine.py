@@ -13,6 +13,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from serving.store.errors import StoreError
 
+with contextlib.suppress(ImportError):
+    # A process that imports TensorFlow before this aborts when it connects with TLS ("free():
+    # invalid pointer": both bring a library for that). So it is imported here, in 0.08 s, and not
+    # when the first connection is made.
+    import psycopg  # noqa: F401
+
 # Seconds; nothing in the store waits longer for a connection, a lock or a statement of a database
 # that works. One that is frozen, and whose machine still answers for it, cannot be told from a slow
 # one: the gateway bounds its own wait for the store.
