@@ -33,6 +33,16 @@ def pod(namespace: dict[str, str] | None = None, **labels: str) -> End:
     return End(tuple(given.items()), tuple(inside.items()))
 
 
+def labelled(objects: Any, end: End) -> End:
+    """The same pod, with the labels that the manifests give it where they make it."""
+    name = dict(end.labels).get("app.kubernetes.io/name")
+    own = (("kubernetes.io/metadata.name", HERE),)
+    for each in objects.pods():
+        if end.namespace == own and each.labels["app.kubernetes.io/name"] == name:
+            return dataclasses.replace(end, labels=tuple(each.labels.items()))
+    return end
+
+
 def allowed(objects: Any, source: End, target: End, port: int) -> bool:
     """Whether a TCP flow passes."""
     ports = {
@@ -92,8 +102,12 @@ def _is(peer: End, rule: dict[str, Any]) -> bool:
 
 
 SERVER = pod(name="model-server")
-GATEWAY = pod(name="gateway", **{"loomline.dev/database": "allowed"})
-SETTLE = pod(name="settle", **{"loomline.dev/database": "allowed"})
+GATEWAY = pod(name="gateway")
+MONITOR = pod(name="monitor")
+RETRAIN = pod(name="retrain")
+PIPELINES = pod({"kubernetes.io/metadata.name": "kubeflow"}, app="ml-pipeline")
+PROMETHEUS = pod({"kubernetes.io/metadata.name": "monitoring"}, name="prometheus")
+SETTLE = pod(name="settle")
 DNS = pod(KUBE_SYSTEM, **{"k8s-app": "kube-dns"})
 CALLER = pod({"kubernetes.io/metadata.name": "shop", "loomline.dev/clients": "allowed"})
 STRANGER = pod({"kubernetes.io/metadata.name": "elsewhere"})
@@ -131,6 +145,15 @@ NEIGHBOUR = pod(name="neighbour")
         (("approvals",), SETTLE, End(address=DATABASE), 5432, True),
         (("approvals",), SETTLE, SERVER, 8500, False),
         (("approvals",), CALLER, SETTLE, 8080, False),
+        (("monitoring-run",), MONITOR, SERVER, 8500, True),
+        (("monitoring-run",), MONITOR, End(address=BUCKET), 443, True),
+        (("monitoring-run",), MONITOR, End(address=METADATA), 80, False),
+        (("retraining",), RETRAIN, PIPELINES, 8888, True),
+        (("retraining",), RETRAIN, End(address=DATABASE), 5432, False),
+        (("monitoring",), PROMETHEUS, SERVER, 8501, True),
+        (("monitoring",), PROMETHEUS, SERVER, 8500, False),
+        (("monitoring",), PROMETHEUS, GATEWAY, 8080, True),
+        (("monitoring",), STRANGER, SERVER, 8501, False),
     ],
 )
 def test_flows(
@@ -141,7 +164,9 @@ def test_flows(
     port: int,
     expected: bool,
 ) -> None:
-    assert allowed(overlay("cpu", *components), source, target, port) is expected
+    objects = overlay("cpu", *components)
+    ends = labelled(objects, source), labelled(objects, target)
+    assert allowed(objects, *ends, port) is expected
 
 
 def test_every_pod_is_closed_by_default(rendered: Any) -> None:

@@ -31,7 +31,7 @@ def started(
     settings = [
         "VERSION_POLL_SECONDS=1",
         "CONFIG_POLL_SECONDS=1",
-        "WARMUP_ITERATIONS=8000",
+        "WARMUP_ITERATIONS=4000",
         "LOAD_RETRIES=0",
     ]
     change = {"name": "model-server", "behavior": "merge", "literals": settings}
@@ -87,15 +87,18 @@ def test_a_version_that_fails_to_load_beside_takes_nothing_down(
 
 def test_they_fail_once_no_version_is_available(started: Any, until: Callable[..., None]) -> None:
     config = started.rendered.one("ConfigMap", "models")["data"]["models.config"]
-    # Only the version that cannot be loaded, and nothing by the name "stable".
-    none = config.replace("versions: 1", "versions: 2")
-    none = none.replace('version_labels { key: "stable" value: 1 }', "")
-    started.change("/etc/models", "models.config", none)
+    started.change("/etc/models", "models.config", config)
+    version = started.path("/models") / "text" / "1"
+    gone = version.rename(version.with_name(".gone"))
     assert _seen(started, until, "1", "END") == [dict.fromkeys(PROBES, False)]
     # What a probe of the port, or of the model's status, would have said all the time.
     url = f"http://127.0.0.1:{started.port(8501)}/v1/models/text"
     assert httpx.get(url).status_code == 200
     assert started.server.poll() is None
+    # It comes back, and is loaded and warmed once more.
+    gone.rename(version)
+    assert _seen(started, until, "1", "LOADING") == [dict.fromkeys(PROBES, False)]
+    assert _seen(started, until, "1", "AVAILABLE") == [dict.fromkeys(PROBES, True)]
 
 
 def test_readiness_is_about_the_label_and_life_about_any_version(
