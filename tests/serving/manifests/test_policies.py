@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from components.image import IMAGE
+
 ROOT = Path(__file__).parents[3]
 # What must be there before these manifests are applied; the how-to names each.
 SECRETS = {
@@ -120,9 +122,15 @@ def test_images_have_a_version(rendered: Any) -> None:
         assert re.search(r"(:\d[\w.-]*|@sha256:[0-9a-f]{64})$", image), image
 
 
-def test_the_code_of_one_version_runs_everywhere(rendered: Any, loader: Any) -> None:
-    images = {pod.container["image"] for one in (rendered, loader) for pod in one.pods()}
+def test_the_code_of_one_version_runs_everywhere(rendered: Any) -> None:
+    images = {pod.container["image"] for pod in rendered.pods()}
     assert len([image for image in images if "loomline" in image]) == 1
+
+
+def test_the_image_is_that_of_the_steps() -> None:
+    files = (ROOT / "manifests").rglob("*.yaml")
+    named = [re.findall(r"image: (loomline/\S+)", file.read_text("utf-8")) for file in files]
+    assert {image for each in named for image in each} == {IMAGE}
 
 
 def test_what_serves_has_probes_and_time_to_end(rendered: Any) -> None:

@@ -107,6 +107,7 @@ def test_readiness_is_about_the_label_and_life_about_any_version(
     config = started.rendered.one("ConfigMap", "models")["data"]["models.config"]
     unlabelled = config.replace('version_labels { key: "stable" value: 1 }', "")
     started.change("/etc/models", "models.config", unlabelled)
+    until(lambda: not started.passes("model-server", "readinessProbe"))
     said = {"startupProbe": False, "readinessProbe": False, "livenessProbe": True}
     assert _seen(started, until, "1", "AVAILABLE") == [said]
     started.change("/etc/models", "models.config", config)
