@@ -31,6 +31,7 @@ QUICK = {
     "behavior": "merge",
     "literals": ["VERSION_POLL_SECONDS=1", "CONFIG_POLL_SECONDS=1"],
 }
+UNLIMITED = {"name": "gateway", "behavior": "merge", "literals": ["REQUESTS_PER_MINUTE=100000"]}
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
@@ -87,7 +88,7 @@ def deployed(
     publish: Callable[[Path, Path, int], Path],
 ) -> Iterator[Any]:
     """`cpu` with approvals, as a cluster would run it, and an API key."""
-    rendered = overlay("cpu", "approvals", configMapGenerator=[QUICK])
+    rendered = overlay("cpu", "approvals", configMapGenerator=[QUICK, UNLIMITED])
     one = node(rendered, {"loomline-database": database, "loomline-reviewer": {"key": ""}})
     # The database's port stands in the URL; its name leads here, and is what its certificate names.
     one.ports[5432] = int(database["port"])
@@ -218,6 +219,24 @@ def test_a_wrong_config_map_changes_nothing(deployed: Any, until: Callable[..., 
         reply = deployed.http.post("/v1/generate", json={"prompt": "x", "seed": 1})
         assert reply.json()["text"] == "first|1|x"
     deployed.change("/etc/models", "models.config", before)
+
+
+def _connections(port: int) -> set[str]:
+    """The local ends of open connections to a port of this machine."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]]
+    return {row[1] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
+
+
+def test_no_request_fails_where_connections_end_by_age(deployed: Any) -> None:
+    """A gateway that keeps its connection would never notice pods that are new, or that go."""
+    seen = _connections(deployed.port(8500))
+    end = time.monotonic() + 36
+    while time.monotonic() < end:
+        reply = deployed.http.post("/v1/generate", json={"prompt": "x", "seed": 1})
+        assert reply.status_code == 200, reply.text
+        seen |= _connections(deployed.port(8500))
+        time.sleep(0.05)
+    assert len(seen) > 1
 
 
 def test_sqlite_on_a_laptop(
