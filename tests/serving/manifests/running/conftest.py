@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import random
 import re
 import socket
 import subprocess
@@ -17,6 +19,15 @@ import httpx
 import pytest
 
 Object = dict[str, Any]
+
+
+def free_port() -> int:
+    """A port that nobody takes meanwhile: one the system does not give to outgoing connections."""
+    while True:
+        number = random.randint(20_000, 32_000)
+        with socket.socket() as chosen, contextlib.suppress(OSError):
+            chosen.bind(("127.0.0.1", number))
+            return number
 
 
 class Node:
@@ -43,9 +54,7 @@ class Node:
     def port(self, number: int) -> int:
         """The free port that stands for a container's."""
         if number not in self.ports:
-            with socket.socket() as chosen:
-                chosen.bind(("127.0.0.1", 0))
-                self.ports[number] = chosen.getsockname()[1]
+            self.ports[number] = free_port()
         return self.ports[number]
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[str]:
@@ -222,3 +231,9 @@ def until() -> Callable[..., None]:
             time.sleep(0.05)
 
     return until
+
+
+@pytest.fixture(scope="session")
+def new_port() -> Callable[[], int]:
+    """Free ports."""
+    return free_port

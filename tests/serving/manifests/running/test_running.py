@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +38,9 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(postgresql: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def database(
+    postgresql: Any, tmp_path_factory: pytest.TempPathFactory, new_port: Callable[[], int]
+) -> Iterator[dict[str, str]]:
     """A PostgreSQL that takes passwords over TLS only: its port, password and authority."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing: make test-tools")
@@ -59,7 +60,7 @@ def database(postgresql: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (data / "pg_hba.conf").write_text(
         "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
     )
-    port = _free_port()
+    port = new_port()
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {postgresql.folder} -c ssl=on"
     log = str(postgresql.folder / "tls.log")
     run("pg_ctl", "-D", str(data), "-l", log, "-o", options + " -c fsync=off", "-w", "start")
@@ -71,12 +72,6 @@ def database(postgresql: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield {"port": str(port), "password": password, "ca.crt": authority}
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
-
-
-def _free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +218,9 @@ def test_a_wrong_config_map_changes_nothing(deployed: Any, until: Callable[..., 
 
 def _connections(port: int) -> set[str]:
     """The local ends of open connections to a port of this machine."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]]
+    # gRPC asks IPv4 addresses through sockets of IPv6.
+    text = "".join(Path("/proc/net", name).read_text("utf-8") for name in ("tcp", "tcp6"))
+    rows = [line.split() for line in text.splitlines() if "sl" not in line]
     return {row[1] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
 
 
