@@ -90,6 +90,18 @@ def test_the_alert_rules_are_those_of_the_one_file() -> None:
     assert rule["spec"] == yaml.safe_load(rules.read_text("utf-8"))
 
 
+def test_the_dashboards_go_with_them(overlay: Callable[..., Any]) -> None:
+    files = {file.name for file in (ROOT / "manifests/monitoring/grafana/dashboards").glob("*")}
+    if not files:
+        pytest.skip("manifests/monitoring/grafana/dashboards is missing")
+    rendered = overlay("monitoring", "../monitoring/grafana")
+    board = rendered.one("ConfigMap", "loomline-dashboards")
+    assert board["data"].keys() == files
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    # What an object may hold.
+    assert sum(map(len, board["data"].values())) < 1_000_000
+
+
 def test_jobs_have_the_names_that_the_alert_rules_know(overlay: Callable[..., Any]) -> None:
     rendered = overlay("monitoring")
     [rule] = rendered.of("PrometheusRule")
