@@ -65,6 +65,7 @@ def _restricted(pod: Any) -> None:
         assert field not in pod.spec
     assert pod.spec["automountServiceAccountToken"] is False
     security = pod.spec["securityContext"]
+    assert "sysctls" not in security
     assert security["runAsNonRoot"] is True
     assert security["runAsUser"] > 10000
     assert security["runAsGroup"] > 10000

@@ -109,7 +109,7 @@ class Node:
         """Whether the kubelet would take a probe for passed."""
         return 200 <= self.probe(name, kind) < 400
 
-    def await_probe(self, name: str, kind: str, seconds: float = 120) -> None:
+    def await_probe(self, name: str, kind: str, seconds: float = 240) -> None:
         """Waits until a probe of a container that runs passes."""
         deadline = time.monotonic() + seconds
         while not self.passes(name, kind):
@@ -224,7 +224,7 @@ def node(
 def until() -> Callable[..., None]:
     """Waits until something holds, which it must within some seconds."""
 
-    def until(holds: Callable[[], Any], seconds: float = 120) -> None:
+    def until(holds: Callable[[], Any], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, "it did not come to pass"
