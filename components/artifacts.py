@@ -440,6 +440,83 @@ class Drift(Report):
         return self.path / REFERENCE_FILE
 
 
+# --- Monitoring: collect -> monitor -> record, retrain ---------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingLog:
+    """What a monitoring looks at: a window of the serving log, and what it is held against.
+
+    `requests.parquet` and `reference.parquet` (the first requests that the version answered) have
+    `id`, `created` (timestamp[us, UTC]), `version` (int64), `signature`, `inputs`, `outputs` (JSON;
+    null where there is none), `status` (ok or error), `code`, `num_tokens` (int64), `latency_ms`
+    and `first_token_ms` (double, null outside of streams). `feedback.parquet` has `id`,
+    `request_id`, `created`, `kind`, `value` (int64), `text`. `edits.parquet` has `id`, `nll`
+    (nats) and `num_bytes` of texts that people edited, under the served model; `baseline.parquet`,
+    absent where there is none, the scores of the version's held-out texts.
+
+    `collected.json`: `model`, `modality`, `version` (null where nothing tells), `window_from`,
+    `window_to` (ISO 8601, UTC), `notes` (lines about the log and the clock), `history` (earlier
+    monitorings, oldest first: `created`, `verdict`, `requests`, `figures`).
+    """
+
+    path: Path
+
+    @property
+    def requests_path(self) -> Path:
+        return self.path / "requests.parquet"
+
+    @property
+    def reference_path(self) -> Path:
+        return self.path / "reference.parquet"
+
+    @property
+    def feedback_path(self) -> Path:
+        return self.path / "feedback.parquet"
+
+    @property
+    def edits_path(self) -> Path:
+        return self.path / "edits.parquet"
+
+    @property
+    def baseline_path(self) -> Path:
+        return self.path / "baseline.parquet"
+
+    @property
+    def collected_path(self) -> Path:
+        return self.path / "collected.json"
+
+    def collected(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.collected_path)
+        return content
+
+    def write_collected(self, content: dict[str, Any]) -> None:
+        write_json(self.collected_path, content)
+
+    @staticmethod
+    def batches(
+        path: Path, columns: list[str] | None = None, batch_size: int = 8192
+    ) -> Iterator[pa.RecordBatch]:
+        """Streams one of the files, one record batch in memory at a time."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as reader:
+            yield from reader.iter_batches(batch_size=batch_size, columns=columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class MonitoringReport(Report):
+    """`monitoring.json` and `monitoring.html`; beside them Evidently's own page.
+
+    Keys of the JSON: `figures` (name -> Figure), `model`, `version`, `window_from`, `window_to`,
+    `requests`, `verdict` (ok, alert, retrain, insufficient), `reason` (one line), `headline`,
+    `suggestions`, `notes`, `rules` (each the rule's own keys, then `value`, `low`, `high`,
+    `samples`, `state` (ok, breach, unclear, insufficient), `reason`).
+    """
+
+    _name = "monitoring"
+
+
 # --- Decision and pushed model: gate -> push -> serving --------------------------------------
 
 

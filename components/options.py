@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import pydantic
@@ -65,3 +65,8 @@ def describe(
         return function
 
     return decorate
+
+
+def described(options: type[pydantic.BaseModel], names: Iterable[str]) -> dict[str, str]:
+    """The descriptions of some of the options, for a step that takes no others."""
+    return {name: options.model_fields[name].description or "" for name in names}

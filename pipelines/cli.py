@@ -10,6 +10,7 @@ import click
 
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.checking import check
+from pipelines.cli_monitor import monitor
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject, settle
@@ -25,6 +26,7 @@ from serving.store.audit_commands import audit
 from serving.store.commands import keys, purge
 from serving.store.output_commands import outputs
 from serving.store.registry_commands import lineage, models, runs
+from serving.store.request_commands import requests
 
 if TYPE_CHECKING:
     from pipelines.local import RunResult
@@ -137,27 +139,46 @@ def _tell(outcome: RunResult) -> None:
 @CONFIG
 @PROFILE
 @SET
+@click.option(
+    "--pipeline",
+    type=click.Choice(["training", "monitoring"]),
+    default="training",
+    show_default=True,
+    help="Which of the configuration's pipelines.",
+)
 @click.option("--image", default="", help="Image of every step; NAME@sha256:... pins it.")
 @click.option(
     "--to",
     "destination",
     type=click.Path(path_type=Path),
-    help="YAML file to write.  [default: build/CONFIG-PROFILE.yaml]",
+    help="YAML file to write.  [default: build/CONFIG-PROFILE.yaml, and "
+    "build/CONFIG-PROFILE-monitoring.yaml]",
 )
 def compile_command(
-    config: str, profile: str, overrides: tuple[str, ...], image: str, destination: Path | None
+    config: str,
+    profile: str,
+    overrides: tuple[str, ...],
+    pipeline: str,
+    image: str,
+    destination: Path | None,
 ) -> None:
-    """Compile the pipeline to YAML for Kubeflow.
+    """Compile a pipeline to YAML for Kubeflow.
 
     The configuration's values become the defaults of the pipeline's parameters, each of which can
     be changed in the Kubeflow UI.
     """
     from components.image import IMAGE
-    from pipelines.compilation import compile_training
+    from pipelines.compilation import compile_monitoring, compile_training
     from pipelines.config import load_config
 
-    target = destination or Path("build") / f"{Path(config).stem}-{profile}.yaml"
-    compile_training(load_config(config, profile, overrides), target, image or IMAGE)
+    suffix = "-monitoring" if pipeline == "monitoring" else ""
+    target = destination or Path("build") / f"{Path(config).stem}-{profile}{suffix}.yaml"
+    loaded = load_config(config, profile, overrides)
+    if pipeline == "monitoring":
+        # A retraining on the cluster reads the configuration that lies in the image.
+        compile_monitoring(loaded, config, profile, overrides, target, image or IMAGE)
+    else:
+        compile_training(loaded, target, image or IMAGE)
     click.echo(f"compiled {config} ({profile}) to {target}")
 
 
@@ -176,8 +197,13 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
         for name, field in options.model_fields.items():
             click.echo(f"  {name}: {parameters[f'{section}_{name}']!r}")
             click.echo(f"      # {field.description}")
+    click.echo("monitoring:")
+    for name, value in loaded.monitoring.model_dump(mode="json", exclude_none=True).items():
+        click.echo(f"  {name}: {value!r}")
+        click.echo(f"      # {type(loaded.monitoring).model_fields[name].description}")
 
 
+main.add_command(monitor)
 main.add_command(check)
 main.add_command(serve)
 main.add_command(generate)
@@ -200,6 +226,7 @@ main.add_command(audit)
 main.add_command(keys)
 main.add_command(outputs)
 main.add_command(purge)
+main.add_command(requests)
 
 
 if __name__ == "__main__":

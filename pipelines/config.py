@@ -18,6 +18,7 @@ from components.drift.options import DriftOptions
 from components.errors import ConfigError
 from components.gate.options import GateOptions, Rule
 from components.guards.options import GuardOptions
+from components.monitor.options import MonitorOptions, MonitorRule
 from components.options import explain
 from components.push.options import PushOptions
 from components.validate.options import DataGuardOptions, ValidateOptions
@@ -40,6 +41,7 @@ class Config(BaseModel):
     drift: DriftOptions = DriftOptions()
     gate: GateOptions
     push: PushOptions = PushOptions()
+    monitoring: MonitorOptions = MonitorOptions()
 
     @pydantic.model_validator(mode="after")
     def _approval_has_approvers(self) -> Self:
@@ -259,7 +261,11 @@ def _unknown_key(location: tuple[str, ...], kind: Modality) -> str:
 
 def _accepted(parents: list[str], kind: Modality) -> list[str]:
     if not parents:
-        return ["modality", *kind.sections, "profiles"]
+        return ["modality", *kind.sections, "monitoring", "profiles"]
+    if parents[:2] == ["monitoring", "rules"]:
+        return list(MonitorRule.model_fields)
+    if parents == ["monitoring"]:
+        return list(MonitorOptions.model_fields)
     if parents[:2] == ["gate", "rules"]:
         return list(Rule.model_fields)
     if parents[1:2] == ["guards"]:

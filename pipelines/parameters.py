@@ -44,14 +44,14 @@ def descriptions(modality: Modality) -> dict[str, str]:
 def types(modality: Modality) -> dict[str, type]:
     """The type of every parameter of the pipeline, as Kubeflow knows types."""
     chosen = {
-        f"{section_name}_{field_name}": _kubeflow_type(field.annotation)
+        f"{section_name}_{field_name}": kubeflow_type(field.annotation)
         for section_name, options in modality.sections.items()
         for field_name, field in options.model_fields.items()
     }
     return {**chosen, **{name: type(default) for name, default in RUN_DEFAULTS.items()}}
 
 
-def _kubeflow_type(annotation: Any) -> type:
+def kubeflow_type(annotation: Any) -> type:
     """Such as str for a Literal of texts, and list for a list of models."""
     origin = typing.get_origin(annotation)
     if origin is Literal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from serving.store.errors import UnknownRequestError
 from serving.store.redaction import Redaction
 from serving.store.schema import FEEDBACK, REQUESTS
 from serving.store.types import Feedback
+
+_PAGE = 1000
 
 
 class FeedbackTable:
@@ -88,6 +91,32 @@ class FeedbackTable:
         if asked_since is not None:
             query = query.where(REQUESTS.c.created >= asked_since)
         return self._found(query)
+
+    def between(self, model: str, since: datetime, until: datetime) -> Iterator[Feedback]:
+        """Feedback that was given in a span of time, oldest first, a page in memory at a time.
+
+        Args:
+            model: what it is about.
+            since: the earliest time.
+            until: the time before which it was given.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        joined = FEEDBACK.join(REQUESTS, FEEDBACK.c.request_id == REQUESTS.c.id)
+        query = sa.select(FEEDBACK).select_from(joined).where(REQUESTS.c.model == model)
+        query = query.where(FEEDBACK.c.created >= since, FEEDBACK.c.created < until).limit(_PAGE)
+        place = (since, "")
+        while True:
+            after = sa.tuple_(FEEDBACK.c.created, FEEDBACK.c.id) > sa.tuple_(
+                sa.literal(place[0], FEEDBACK.c.created.type),
+                sa.literal(place[1], FEEDBACK.c.id.type),
+            )
+            page = self._found(query.where(FEEDBACK.c.created >= place[0], after))
+            yield from page
+            if len(page) < _PAGE:
+                return
+            place = (page[-1].created, page[-1].id)
 
     def _found(self, query: sa.Select[tuple[object, ...]]) -> list[Feedback]:
         with transaction(self._engine, writes=False) as connection:

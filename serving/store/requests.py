@@ -124,6 +124,54 @@ class Requests:
                 return
             place = (page[-1].created, page[-1].id)
 
+    def between(
+        self,
+        model: str,
+        since: datetime | None,
+        until: datetime,
+        *,
+        version: int | None = None,
+    ) -> Iterator[RequestRecord]:
+        """The records of a span of time, oldest first, a page in memory at a time.
+
+        Args:
+            model: its name.
+            since: the earliest time; None for all that came before `until`.
+            until: the time before which they came.
+            version: that answered.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        query = sa.select(REQUESTS).where(REQUESTS.c.model == model, REQUESTS.c.created < until)
+        query = query.order_by(REQUESTS.c.created, REQUESTS.c.id).limit(_PAGE)
+        if version is not None:
+            query = query.where(REQUESTS.c.version == version)
+        place = None if since is None else (since, "")
+        while True:
+            wanted = query
+            if place is not None:
+                at = sa.tuple_(REQUESTS.c.created, REQUESTS.c.id)
+                wanted = query.where(REQUESTS.c.created >= place[0], at > sa.tuple_(*_bound(place)))
+            with transaction(self._engine, writes=False) as connection:
+                page = [RequestRecord(**row._mapping) for row in connection.execute(wanted)]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            place = (page[-1].created, page[-1].id)
+
+    def count_from(self, model: str, since: datetime) -> int:
+        """How many records are of this time or later.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        query = sa.select(sa.func.count()).where(
+            REQUESTS.c.model == model, REQUESTS.c.created >= since
+        )
+        with transaction(self._engine, writes=False) as connection:
+            return int(connection.execute(query).scalar_one())
+
 
 def _bound(place: tuple[datetime, str]) -> tuple[sa.ColumnElement[datetime], sa.ColumnElement[str]]:
     created, request_id = place

@@ -1,0 +1,1 @@
+"""Judges a served model by its log: drift, quality, feedback, latency, cost."""

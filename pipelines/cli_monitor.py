@@ -1,0 +1,196 @@
+"""`loomline monitor`: judges a served model by its log, and has it trained anew where due."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.errors import USER_ERROR_EXIT_CODE, ConfigError, LoomlineError
+from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+
+if TYPE_CHECKING:
+    from pipelines.config import Config
+    from pipelines.monitoring.running import MonitoringRequest, MonitoringResult
+    from pipelines.output import Output
+
+# As for a gate that says no: the command has done its work, and the answer is not a good one.
+EXIT_CODES = {"ok": 0, "alert": 3, "retrain": 3, "insufficient": 4}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command()
+@CONFIG
+@PROFILE
+@SET
+@OUTPUT
+@click.option(
+    "--store",
+    "url",
+    help="URL of the gateway's store: sqlite:///PATH or postgresql+psycopg://...  "
+    "[default: OUTPUT/store.sqlite]",
+)
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    help="Folder of the published models.  [default: OUTPUT/models]",
+)
+@click.option(
+    "--log",
+    "log_file",
+    type=click.Path(path_type=Path),
+    help="Read the serving log from this file (loomline requests export) instead of the store.",
+)
+@click.option(
+    "--address",
+    default="",
+    help="HOST:PORT of the model server, which scores edited texts.  [default: load the model]",
+)
+@click.option("--since", default="", help="Start of the window, such as 2026-11-28T12:00 (UTC).")
+@click.option("--until", default="", help="End of the window (UTC).  [default: now]")
+@click.option(
+    "--data",
+    default="",
+    help="URI of fresh data to hold against the training data.  "
+    "[default: the source's current era, if it has one]",
+)
+@click.option(
+    "--every",
+    metavar="TIME",
+    help="Go on for ever, with so long between two starts: 90s, 30m, 1h, 1d.",
+)
+@click.option("--once", is_flag=True, help="Monitor once, which is the default.")
+@click.option("--dry-run", is_flag=True, help="Judge only: enter nothing, tell nobody, do nothing.")
+def monitor(
+    config: str,
+    profile: str,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    url: str | None,
+    models: Path | None,
+    log_file: Path | None,
+    address: str,
+    since: str,
+    until: str,
+    data: str,
+    every: str | None,
+    once: bool,
+    dry_run: bool,
+) -> None:
+    """Judge a served model by its log: drift, quality, feedback, latency, cost.
+
+    Reads the requests since the last monitoring, writes a report, tells people by the webhook and
+    the e-mail of LOOMLINE_WEBHOOK_URL and LOOMLINE_SMTP_URL when the verdict changes, and trains
+    the model anew where the policy says so (section monitoring of CONFIG): within its cool-down and
+    budget, and with the reason written down.
+
+    Exit codes: 0 all is well, 3 an alert or a retraining, 4 too little is known, 2 something to
+    mend (one line says what), 1 a defect.
+    """
+    from pipelines.config import load_config
+    from pipelines.monitoring.given import moment
+    from pipelines.monitoring.running import MonitoringRequest
+    from pipelines.present import models_of, output_of
+
+    if every and once:
+        raise ConfigError("expected --every or --once. Received: both")
+    if every and (since or until):
+        raise ConfigError("expected --every without --since and --until. Received: a fixed window")
+    seconds = _seconds(every) if every else None
+    moment(since), moment(until)
+    loaded = load_config(config, profile, overrides)
+    root = output_of(config, output)
+    request = MonitoringRequest(
+        config,
+        profile,
+        overrides,
+        url or f"sqlite:///{root.root.resolve() / 'store.sqlite'}",
+        str((models or models_of(loaded, config, output)).resolve()),
+        str(log_file.resolve()) if log_file else "",
+        address,
+        since,
+        until,
+        data,
+        dry_run,
+    )
+    if seconds is None:
+        sys.exit(_once(loaded, request, root))
+    while True:
+        # By a clock that nobody sets.
+        start = time.monotonic()
+        try:
+            _once(loaded, request, root)
+        except LoomlineError as error:
+            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        time.sleep(max(0.0, seconds - (time.monotonic() - start)))
+
+
+def _seconds(text: str) -> float:
+    """A length of time.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if not found or not float(found[1]):
+        raise ConfigError(f"--every expects a time such as 90s, 30m, 1h or 1d. Received: {text!r}")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _once(loaded: Config, request: MonitoringRequest, output: Output) -> int:
+    """One monitoring from start to end; its exit code."""
+    from pipelines.face import Face
+    from pipelines.monitoring.running import run_monitoring
+
+    face = Face()
+    face.headline(f"loomline monitor {request.config} · {request.profile} · {output.root}")
+    result = run_monitoring(loaded, request, output, face)
+    _sum_up(face, result)
+    if result.error:
+        click.echo(f"error: {' '.join(result.error.split())}", err=True)
+        return USER_ERROR_EXIT_CODE if result.user_error else 1
+    assert result.report is not None
+    return EXIT_CODES[result.report["verdict"]]
+
+
+def _sum_up(face: Any, result: MonitoringResult) -> None:
+    from components.artifacts import Figure
+    from pipelines.monitoring.running import pages
+
+    report = result.report
+    if report is None:
+        return
+    seconds = sum(step.seconds for step in result.steps)
+    face.headline(f"{report['verdict']} in {seconds:.1f} s")
+    face.say(f"  {report['headline']}")
+    for line in report["suggestions"]:
+        face.say(f"  → {line}")
+    figures = {name: Figure(**values) for name, values in report["figures"].items()}
+    face.figures([(name, _shown(figure)) for name, figure in figures.items() if _told(name)])
+    for line in report["notes"]:
+        face.say(f"  note: {line}")
+    if result.retraining:
+        entry = result.retraining
+        why = entry["details"].get("refusal") or entry["details"].get("error") or entry["reason"]
+        run = f" as {entry['run']}" if entry["run"] else ""
+        face.say(f"  retraining {entry['state']}{run}: {why}")
+    face.pages(result.records, pages(result.records))
+
+
+def _told(name: str) -> bool:
+    return (
+        (".score." not in name and not name.endswith("_share"))
+        or "drift_share" in name
+        or (name in ("errors.share", "feedback.positive_share"))
+    )
+
+
+def _shown(figure: Any) -> str:
+    interval = ""
+    if figure.low is not None and figure.high is not None:
+        interval = f"  [{figure.low:.4g}, {figure.high:.4g}]"
+    return f"{figure.value:.4g}{interval}"

@@ -1,0 +1,109 @@
+"""The parameters of the monitoring pipeline beside those of ingest and of the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.monitor.options import MonitorOptions
+from pipelines.config import Config
+from pipelines.modalities import Modality
+from pipelines.parameters import kubeflow_type
+
+PARAMETERS = {
+    "model_name": "Name of the served model.",
+    "store": "URL of the gateway's store: sqlite:///PATH or postgresql+psycopg://...; empty for "
+    "that of the secret.",
+    "log_file": "Read the serving log from this file instead of the store; empty for none.",
+    "models": "Folder of the published models, for the scores of held-out texts; empty for none.",
+    "address": "HOST:PORT of the model server, which scores edited texts; empty to load the model.",
+    "since": "Start of the window, ISO 8601; empty for where the last one ended.",
+    "until": "End of the window, ISO 8601; empty for now.",
+    "fresh": "Fresh data: options of ingest, such as {'source': 'gs://...'}; empty for the current "
+    "era of the training data's source.",
+    "drift": "Methods and thresholds of drift, as in the section drift of a configuration.",
+    "dry_run": "Judge only: enter nothing, tell nobody, train nothing.",
+    "records": "Folder that gets a copy of the report; empty for none.",
+    "training_config": "Configuration of a retraining: a shipped name, or a path in the image.",
+    "training_profile": "Profile of a retraining.",
+    "training_set": "Overrides of a retraining's configuration, as for --set.",
+    "training_output": "Folder of local training runs.",
+    "training_image": "Image of a retraining's steps; empty for the usual one.",
+    "kubeflow_host": "Address of Kubeflow Pipelines' API, where a retraining runs; empty for here.",
+    "kubeflow_token_file": "File that holds a bearer token for it; empty for none.",
+    "kubeflow_experiment": "Experiment of a retraining's run.",
+    "secret": "Kubernetes secret with the keys store (URL), webhook_url and smtp_url, each optional.",
+    "source_digest": "Digest of the training data; a changed source is read anew.",
+    "code_digest": "Digest of the code; changed code is run anew.",
+}
+# Key of the secret -> variable of the step.
+SECRETS = {
+    "store": "LOOMLINE_STORE",
+    "webhook_url": "LOOMLINE_WEBHOOK_URL",
+    "smtp_url": "LOOMLINE_SMTP_URL",
+}
+# What a cluster has; a local run sets its own.
+DEFAULTS: dict[str, Any] = {
+    "model_name": "",
+    "store": "",
+    "log_file": "",
+    "models": "",
+    "address": "",
+    "since": "",
+    "until": "",
+    "fresh": {},
+    "drift": {},
+    "dry_run": False,
+    "records": "",
+    "training_config": "",
+    "training_profile": "quick",
+    "training_set": [],
+    "training_output": "",
+    "training_image": "",
+    "kubeflow_host": "http://ml-pipeline.kubeflow:8888",
+    "kubeflow_token_file": "",
+    "kubeflow_experiment": "Default",
+    "secret": "loomline-monitoring",
+    "source_digest": "",
+    "code_digest": "",
+}
+
+
+def _sections(modality: Modality) -> dict[str, Any]:
+    return {"ingest": modality.ingest, "monitoring": MonitorOptions}
+
+
+def descriptions(modality: Modality) -> dict[str, str]:
+    """What every parameter means, for the Kubeflow UI."""
+    found = {
+        f"{name}_{field}": info.description or ""
+        for name, options in _sections(modality).items()
+        for field, info in options.model_fields.items()
+    }
+    return {**found, **PARAMETERS}
+
+
+def types(modality: Modality) -> dict[str, type]:
+    """The type of every parameter, as Kubeflow knows types."""
+    found = {
+        f"{name}_{field}": kubeflow_type(info.annotation)
+        for name, options in _sections(modality).items()
+        for field, info in options.model_fields.items()
+    }
+    return {**found, **{name: type(default) for name, default in DEFAULTS.items()}}
+
+
+def chosen(config: Config) -> dict[str, Any]:
+    """The parameters that a configuration sets."""
+    dumped = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    found = {
+        f"{name}_{field}": dumped[name][field]
+        for name, options in _sections(config.kind).items()
+        for field in options.model_fields
+    }
+    return {**found, "drift": dumped["drift"], "model_name": config.push.model_name}
+
+
+def fields(parameters: Mapping[str, Any], section: str, names: Any) -> dict[str, Any]:
+    """The parameters of one step, without the section's name before theirs."""
+    return {name: parameters[f"{section}_{name}"] for name in names}
