@@ -509,9 +509,9 @@ class MonitoringReport(Report):
     """`monitoring.json` and `monitoring.html`; beside them Evidently's own page.
 
     Keys of the JSON: `figures` (name -> Figure), `model`, `version`, `window_from`, `window_to`,
-    `requests`, `verdict` (ok, alert, retrain, insufficient), `reason` (one line), `headline`,
-    `suggestions`, `notes`, `rules` (each the rule's own keys, then `value`, `low`, `high`,
-    `samples`, `state` (ok, breach, unclear, insufficient), `reason`).
+    `requests`, `verdict` (ok, alert, retrain, insufficient), `reason` (one line), `headline`
+    (sentences), `suggestions`, `notes`, `rules` (each the rule's own keys, then `value`, `low`,
+    `high`, `samples`, `state` (ok, breach, unclear, insufficient), `reason`).
     """
 
     _name = "monitoring"

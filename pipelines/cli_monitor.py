@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 # As for a gate that says no: the command has done its work, and the answer is not a good one.
 EXIT_CODES = {"ok": 0, "alert": 3, "retrain": 3, "insufficient": 4}
+_HEADLINES = (
+    "requests.count",
+    "errors.share",
+    "latency.p50_ms",
+    "latency.p95_ms",
+    "tokens.per_request",
+    "cost.total",
+    "feedback.share",
+    "feedback.positive_share",
+    "quality.nll_per_byte",
+    "quality.baseline_nll_per_byte",
+    "quality.nll_per_byte_minus_baseline",
+)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -166,7 +179,8 @@ def _sum_up(face: Any, result: MonitoringResult) -> None:
         return
     seconds = sum(step.seconds for step in result.steps)
     face.headline(f"{report['verdict']} in {seconds:.1f} s")
-    face.say(f"  {report['headline']}")
+    for line in report["headline"]:
+        face.say(f"  {line}")
     for line in report["suggestions"]:
         face.say(f"  → {line}")
     figures = {name: Figure(**values) for name, values in report["figures"].items()}
@@ -182,15 +196,13 @@ def _sum_up(face: Any, result: MonitoringResult) -> None:
 
 
 def _told(name: str) -> bool:
-    return (
-        (".score." not in name and not name.endswith("_share"))
-        or "drift_share" in name
-        or (name in ("errors.share", "feedback.positive_share"))
-    )
+    """Whether a figure belongs on a terminal; the page has all of them."""
+    return name in _HEADLINES or name.endswith(".drift_share")
 
 
 def _shown(figure: Any) -> str:
     interval = ""
     if figure.low is not None and figure.high is not None:
         interval = f"  [{figure.low:.4g}, {figure.high:.4g}]"
-    return f"{figure.value:.4g}{interval}"
+    whole = f"{figure.value:,.0f}" if figure.value >= 1000 else f"{figure.value:.4g}"
+    return f"{whole}{interval}"

@@ -10,7 +10,7 @@ from components.drift.detection import Comparison
 from components.drift.findings import change
 from components.monitor.judging import Judgement, Verdict
 
-_NAMED = 3
+_NAMED = 2
 SUBJECTS = {
     "prompt": "What people ask",
     "output": "What the model answers",
@@ -52,13 +52,13 @@ class Findings:
 
     Attributes:
         title: of the page.
-        headline: the verdict and what changed, in a few sentences.
+        headline: why, what changed, how much and since when; a sentence each.
         told: comparison -> its sentence.
         suggestions: what to do, the most pressing first.
     """
 
     title: str
-    headline: str
+    headline: Sequence[str]
     told: Mapping[str, str]
     suggestions: Sequence[str]
 
@@ -80,7 +80,7 @@ def findings(
     """
     told = {name: _sentence(name, comparison) for name, comparison in compared.items()}
     changed = [told[name] for name, comparison in compared.items() if comparison.moved]
-    headline = " ".join([f"{reason[:1].upper()}{reason[1:]}.", *changed, _since(verdict, history)])
+    headline = [line for line in (f"{reason}.", *changed, _since(verdict, history)) if line]
     breached = [one.rule.metric for one in judgements if one.state == "breach"]
     suggestions = list(
         dict.fromkeys(
@@ -95,7 +95,7 @@ def findings(
             "Wait for more requests, widen the window (monitoring.window_hours), or ask for less "
             "(min_samples, required: false)."
         )
-    return Findings(_WORDS[verdict], headline.strip(), told, suggestions)
+    return Findings(_WORDS[verdict], headline, told, suggestions)
 
 
 def _sentence(name: str, comparison: Comparison) -> str:

@@ -75,7 +75,7 @@ def run(
         "requests": requests,
         "verdict": verdict,
         "reason": reason,
-        "headline": found.headline,
+        "headline": list(found.headline),
         "suggestions": list(found.suggestions),
         "notes": about["notes"],
         "rules": [_entry(judgement) for judgement in judgements],

@@ -91,7 +91,7 @@ def render(
         sections.append(page.Section("About the log", [items]))
     return page.render(
         f"{content['model']}: {found.title[0].lower()}{found.title[1:]}",
-        found.headline,
+        page.Markup("<br>").join(found.headline),
         sections,
         status=_STATUS[verdict],
         facts={

@@ -88,6 +88,7 @@ def _too_few(before: int, after: int) -> str | None:
 
 def _texts(before: Sequence[Row], after: Sequence[Row], name: str) -> Pair | str:
     from components.drift.texts import Text, Vocabulary
+    from components.monitor.request_texts import of_requests
 
     def texts(rows: Sequence[Row]) -> list[Text]:
         found = []
@@ -102,7 +103,7 @@ def _texts(before: Sequence[Row], after: Sequence[Row], name: str) -> Pair | str
     if problem:
         return problem
     vocabulary = Vocabulary(reference)
-    return vocabulary.measure(reference), vocabulary.measure(window)
+    return of_requests(vocabulary.measure(reference)), of_requests(vocabulary.measure(window))
 
 
 def _columns(before: Sequence[Row], after: Sequence[Row], name: str) -> Pair | str:

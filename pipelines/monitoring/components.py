@@ -1,7 +1,5 @@
 """The steps of the monitoring pipeline that need the store, the server or the world."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -67,6 +65,7 @@ def collect(
     **_described("store", "records", "dry_run"),
     **described(MonitorOptions, ("repeat_hours",)),
     report="Of the monitor step.",
+    recorded="What was entered: its number, verdict and reason.",
 )
 def record(
     report: Input[Artifact],
@@ -74,11 +73,13 @@ def record(
     records: str,
     dry_run: bool,
     repeat_hours: float,
-) -> NamedTuple("Recorded", retrain=bool, monitoring_id=int, reason=str):  # type: ignore[valid-type]
+    recorded: Output[Artifact],
+) -> bool:
     """Enters what was found into the store, and tells people where that is due."""
-    from collections import namedtuple
+    import dataclasses
     from pathlib import Path
 
+    from components.artifacts import write_json
     from components.errors import one_line_errors
     from pipelines.monitoring.given import store_url
     from pipelines.monitoring.recording import record
@@ -88,10 +89,10 @@ def record(
         found = record(
             Path(report.path), url, repeat_hours=repeat_hours, records=records, dry_run=dry_run
         )
-    told = "people were told" if found.told else "nobody had to be told"
-    print(f"progress: {'; '.join(found.problems) or told}", flush=True)
-    recorded = namedtuple("recorded", ["retrain", "monitoring_id", "reason"])
-    return recorded(found.verdict == "retrain" and not dry_run, found.monitoring_id, found.reason)
+    print(f"progress: {found.told}", flush=True)
+    write_json(Path(recorded.path), dataclasses.asdict(found))
+    # The one output that a condition can read under kfp.local.
+    return found.verdict == "retrain" and not dry_run
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -110,15 +111,13 @@ def record(
         "fresh",
     ),
     **described(MonitorOptions, LIMITS),
-    monitoring_id="Of the monitoring that asks for it.",
-    reason="Why the model should be trained anew.",
+    recorded="What was entered of the monitoring that asks for it.",
     retraining="What was entered into the store.",
 )
 def retrain(
+    recorded: Input[Artifact],
     model_name: str,
     store: str,
-    monitoring_id: int,
-    reason: str,
     training_config: str,
     training_profile: str,
     training_set: list,
@@ -142,7 +141,7 @@ def retrain(
     import dataclasses
     from pathlib import Path
 
-    from components.artifacts import write_json
+    from components.artifacts import read_json, write_json
     from components.errors import one_line_errors
     from components.monitor.options import MonitorOptions
     from components.options import chosen
@@ -154,6 +153,7 @@ def retrain(
     if kubeflow_host:
         cluster = Cluster(kubeflow_host, kubeflow_token_file, kubeflow_experiment)
     with one_line_errors():
+        asking = read_json(Path(recorded.path))
         entry = retrain(
             store_url(store),
             model_name,
@@ -166,8 +166,8 @@ def retrain(
                 cluster,
                 training_image,
             ),
-            reason=reason,
-            monitoring_id=monitoring_id or None,
+            reason=asking["reason"],
+            monitoring_id=asking["monitoring_id"] or None,
             data=str(fresh.get("source", "")),
             tell=lambda line: print(f"progress: {line}", flush=True),
         )

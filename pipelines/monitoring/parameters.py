@@ -32,7 +32,7 @@ PARAMETERS = {
     "kubeflow_host": "Address of Kubeflow Pipelines' API, where a retraining runs; empty for here.",
     "kubeflow_token_file": "File that holds a bearer token for it; empty for none.",
     "kubeflow_experiment": "Experiment of a retraining's run.",
-    "secret": "Kubernetes secret with the keys store (URL), webhook_url and smtp_url, each optional.",
+    "secret": "Kubernetes secret that may have the keys store (URL), webhook_url and smtp_url.",
     "source_digest": "Digest of the training data; a changed source is read anew.",
     "code_digest": "Digest of the code; changed code is run anew.",
 }

@@ -79,11 +79,10 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
             **fields(parameters, "monitoring", ("repeat_hours",)),
         )
     )
-    with dsl.If(recorded.outputs["retrain"] == True, name="due"):  # noqa: E712
+    with dsl.If(recorded.outputs["Output"] == True, name="due"):  # noqa: E712
         with_secret(
             retrain(
-                monitoring_id=recorded.outputs["monitoring_id"],
-                reason=recorded.outputs["reason"],
+                recorded=recorded.outputs["recorded"],
                 **given(
                     "model_name",
                     "store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,11 +13,13 @@ from typing import Any
 from components.artifacts import MonitoringReport
 from components.errors import DataError
 from serving.notify import notify
+from serving.notify.notifier import CHANNELS
 from serving.store import Monitoring, StoreError, open_store
 from serving.store.ages import Moment
 
 # Kept with the figures: 1 where people were told.
 TOLD = "alert.told"
+_DONE = "people were told"
 _RECENT = 200
 _BAD = ("alert", "retrain")
 
@@ -28,15 +31,13 @@ class Recorded:
     Attributes:
         monitoring_id: its number; 0 where nothing was written.
         verdict, reason: as in the report.
-        told: whether people were told.
-        problems: what went wrong when they should have been, a line each.
+        told: whether people were told, or why not.
     """
 
     monitoring_id: int
     verdict: str
     reason: str
-    told: bool
-    problems: Sequence[str]
+    told: str
 
 
 def record(
@@ -68,15 +69,14 @@ def record(
         shutil.copytree(report, kept, dirs_exist_ok=True)
     verdict, reason = str(content["verdict"]), str(content["reason"])
     if dry_run:
-        return Recorded(0, verdict, reason, False, [])
+        return Recorded(0, verdict, reason, "a dry run: nothing is entered, nobody is told")
     try:
         opened = open_store(store)
         try:
             model = str(content["model"])
-            told, problems = False, []
+            told = "nobody has to be told"
             if _due(opened.monitoring.recent(model, _RECENT), verdict, repeat_hours):
-                problems = notify(_message(content, kept), environment)
-                told = not problems
+                told = _tell(_message(content, kept), environment)
             figures = {name: figure["value"] for name, figure in content["figures"].items()}
             entry = opened.monitoring.add(
                 model,
@@ -86,14 +86,21 @@ def record(
                 requests=int(content["requests"]),
                 verdict=verdict,
                 reason=reason,
-                figures={**figures, TOLD: float(told)},
+                figures={**figures, TOLD: float(told == _DONE)},
                 report=str(MonitoringReport(kept).html_path.resolve()),
             )
         finally:
             opened.close()
     except StoreError as error:
         raise DataError(str(error)) from None
-    return Recorded(entry.id, verdict, reason, told, problems)
+    return Recorded(entry.id, verdict, reason, told)
+
+
+def _tell(message: str, environment: Mapping[str, str] | None) -> str:
+    variables = os.environ if environment is None else environment
+    if not any(variables.get(name) for name in CHANNELS):
+        return f"nobody is told: neither {' nor '.join(CHANNELS)} is set"
+    return "; ".join(notify(message, environment)) or _DONE
 
 
 def _due(recent: Sequence[Monitoring], verdict: str, repeat_hours: float) -> bool:
@@ -125,7 +132,7 @@ def _message(content: Mapping[str, Any], report: Path) -> str:
     }
     lines = [
         f"{content['model']} {words.get(content['verdict'], content['verdict'])}",
-        str(content["headline"]),
+        *content["headline"],
         *(f"- {line}" for line in content["suggestions"]),
         f"Report: {MonitoringReport(report).html_path}",
     ]

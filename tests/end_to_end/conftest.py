@@ -41,6 +41,12 @@ def command(*arguments: str, **settings: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def small() -> Callable[..., list[str]]:
+    """The command line for the small model."""
+    return command
+
+
+@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all of pytest's workers see."""
     base = tmp_path_factory.getbasetemp()
