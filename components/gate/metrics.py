@@ -111,7 +111,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 
 def known(name: str, modality: str) -> bool:
     """Whether the steps of a modality can measure a figure of that name."""
-    return any(_matches(pattern, name) for pattern in METRICS[modality])
+    return any(matches(pattern, name) for pattern in METRICS[modality])
 
 
 def closest(name: str, names: Iterable[str]) -> str:
@@ -120,7 +120,8 @@ def closest(name: str, names: Iterable[str]) -> str:
     return f" (the closest name is {close[0]})" if close else ""
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name is of a pattern."""
     start, star, end = pattern.partition("*")
     if not star:
         return pattern == name

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.gate.metrics import closest, matches
+
 
 class MonitorRule(BaseModel):
     """One condition on one figure of a served model."""
@@ -54,6 +56,33 @@ class MonitorRule(BaseModel):
         return self
 
 
+# The names of all figures; `*` stands for one or more letters.
+METRICS = (
+    "requests.count",
+    "errors.share",
+    *(
+        f"{name}.{short}_ms"
+        for name in ("latency", "first_token")
+        for short in ("p50", "p95", "p99")
+    ),
+    "tokens.total",
+    "tokens.per_request",
+    "cost.total",
+    "cost.per_request",
+    "feedback.share",
+    *(f"feedback.{kind}_share" for kind in ("thumbs", "rating", "comment", "edit", "preference")),
+    "feedback.positive_share",
+    "feedback.preferred_share",
+    "feedback.rating_mean",
+    "quality.nll_per_byte",
+    "quality.baseline_nll_per_byte",
+    "quality.nll_per_byte_minus_baseline",
+    *(
+        f"drift.{comparison}.{name}"
+        for comparison in ("prompt", "output", "data")
+        for name in ("drift_share", "domain_auc", "score.*")
+    ),
+)
 # What the step that judges needs of the options.
 JUDGED = ("rules", "sampled_requests", "price_per_cpu_second", "price_per_1000_tokens")
 # What the step that has a model trained anew needs.
@@ -165,4 +194,10 @@ class MonitorOptions(BaseModel):
                 raise ValueError(
                     f"expected every rule once. Received: rule {place} on {rule.metric!r} again"
                 )
+            for name in (rule.metric, rule.at_most, rule.at_least):
+                if isinstance(name, str) and not any(matches(one, name) for one in METRICS):
+                    raise ValueError(
+                        f"rule {place}: expected a figure of monitoring. Received: {name!r}"
+                        f"{closest(name, METRICS)}"
+                    )
         return self

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _HISTORY = 50
-_BATCH = 5000
+_BATCH = 1000
 _MOST_EDITS = 2000
 
 

@@ -125,7 +125,7 @@ def test_earlier_monitorings_come_along_oldest_first(
 def test_memory_does_not_grow_with_the_window(
     store: Store, url: str, record: Record, tmp_path: Path
 ) -> None:
-    prompt = "x" * 1000
+    prompt = "x" * 2000
 
     def peak(count: int, name: str) -> int:
         rows = [
@@ -144,8 +144,8 @@ def test_memory_does_not_grow_with_the_window(
         tracemalloc.stop()
         return used
 
-    small = peak(4_000, "a")
-    large = peak(8_000, "b")
+    small = peak(2_500, "a")
+    large = peak(6_000, "b")
     assert large < 1.2 * small
 
 
