@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.output import Output
 
 # As for a gate that says no: the command has done its work, and the answer is not a good one.
+INTERRUPTED_EXIT_CODE = 130
 EXIT_CODES = {"ok": 0, "alert": 3, "retrain": 3, "insufficient": 4}
 _HEADLINES = (
     "requests.count",
@@ -130,13 +131,24 @@ def monitor(
         data,
         dry_run,
     )
-    if seconds is None:
-        sys.exit(_once(loaded, request, root))
+    try:
+        if seconds is None:
+            code = _once(loaded, request, root)
+        else:
+            code = _again(seconds, loaded, request, root)
+    except KeyboardInterrupt:
+        click.echo("\nstopped", err=True)
+        code = INTERRUPTED_EXIT_CODE
+    sys.exit(code)
+
+
+def _again(seconds: float, loaded: Config, request: MonitoringRequest, output: Output) -> int:
+    """Monitors for ever; what goes wrong once may be well the next time."""
     while True:
         # By a clock that nobody sets.
         start = time.monotonic()
         try:
-            _once(loaded, request, root)
+            _once(loaded, request, output)
         except LoomlineError as error:
             click.echo(f"error: {' '.join(str(error).split())}", err=True)
         time.sleep(max(0.0, seconds - (time.monotonic() - start)))

@@ -103,9 +103,9 @@ def of_feedback(log: ServingLog, requests: int) -> dict[str, Figure]:
 
 def _share(part: int, whole: int, label: str, better: str = "") -> Figure:
     found = wilson(part, whole)
-    return Figure(
-        found.value, found.low, found.high, whole, unit="share", better=better, label=label
-    )
+    # The end of an interval at nothing is nothing, but for rounding.
+    low = found.low if part else 0.0
+    return Figure(found.value, low, found.high, whole, unit="share", better=better, label=label)
 
 
 def _mean(values: Sequence[int], label: str) -> Figure:

@@ -22,6 +22,7 @@ from pipelines.monitoring.launching import Cluster
 from pipelines.output import Output
 from serving.notify import notify
 from serving.store import Retraining, RetrainingLimits, Store, StoreError, open_store
+from serving.store.ages import Moment
 
 # What `loomline run` ends with: pushed or pending, and rejected by the gate.
 _WENT_THROUGH = (0, 3)
@@ -113,15 +114,21 @@ def retrain(
 
 
 def settle(store: Store, model: str, cluster: Cluster | None) -> None:
-    """Enters how runs on a cluster have ended meanwhile; one that cannot be asked stays as it is.
+    """Enters how retrainings have ended meanwhile; one that cannot be asked stays as it is.
+
+    Those are runs on a cluster, and runs on this machine whose process was killed.
 
     Raises:
         StoreError: the database failed.
     """
-    if cluster is None:
-        return
     for one in store.monitoring.retrainings(model):
-        if one.state != "started" or not one.run:
+        if one.state != "started":
+            continue
+        if _vanished(one):
+            store.monitoring.end_retraining(
+                one, succeeded=False, details={"error": "its process was killed"}
+            )
+        if cluster is None or not one.run:
             continue
         try:
             state = launching.state(cluster, one.run)
@@ -133,6 +140,14 @@ def settle(store: Store, model: str, cluster: Cluster | None) -> None:
             store.monitoring.end_retraining(
                 one, succeeded=state == "succeeded", details={"cpu_seconds": cost}
             )
+
+
+def _vanished(one: Retraining) -> bool:
+    """Whether it ran on this machine, in a process that is no more."""
+    pid = one.details.get("pid")
+    here = Moment.now()
+    same = Moment.of(one.created, one.details.get("clock")).boot == here.boot != ""
+    return pid is not None and same and not Path(f"/proc/{pid}").exists()
 
 
 def _on_cluster(
@@ -161,6 +176,8 @@ def _here(
     command += [f"--profile={training.profile}", f"--output={training.output}", f"--store={store}"]
     command += [f"--set={one}" for one in training.overrides]
     tell(f"retraining {entry.id}: {training.config}")
+    with _opened(store) as opened:
+        entry = opened.monitoring.name_retraining(entry, "", {"pid": os.getpid()})
     before = _cpu_seconds()
     last: deque[str] = deque(maxlen=_LAST_LINES)
     # A step of kfp leaves variables behind that its own steps must not see.

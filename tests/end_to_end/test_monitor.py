@@ -175,13 +175,16 @@ def test_drift_of_prompts_is_found_told_and_answered_by_one_retraining(
     assert told[0].startswith("text should be trained anew")
     assert told[1].startswith("Retraining of text: succeeded")
 
-    again = monitor(corpus, pushed, small, hook, address, f"--since={between}")
+    # This time the edited texts are scored by the model's own files.
+    again = monitor(corpus, pushed, small, hook, f"--since={between}")
     assert again.returncode == 3, again.stdout + again.stderr
     refused, _ = store.monitoring.retrainings("text")
     assert refused.state == "refused"
     assert "cool-down" in refused.details["refusal"]
     assert "cool-down" in again.stdout
     assert not (pushed / "models" / "text" / "3").exists()
-    # The verdict has not changed: nobody is told twice, but of the refusal.
+    scored = [one.figures["quality.nll_per_byte"] for one in store.monitoring.recent("text")]
+    assert scored[0] == pytest.approx(scored[1], rel=1e-4)
+    # The verdict has not changed: nobody is told twice.
     assert len([one for one in told if one.startswith("text should")]) == 1
     store.close()

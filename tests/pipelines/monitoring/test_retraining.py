@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,6 +91,21 @@ def test_beyond_the_budget_it_is_refused_and_nothing_runs(
     assert state == "refused"
     assert "budget: 2 of 2 runs" in told
     assert not (program / "asked").exists()
+
+
+def test_one_whose_process_was_killed_does_not_hold_up_the_next(
+    store: Store, url: str, program: Path
+) -> None:
+    limits = retraining.limits(OPTIONS)
+    entry = store.monitoring.begin_retraining("text", reason="", limits=limits)
+    ended = subprocess.Popen(["true"])
+    store.monitoring.name_retraining(entry, "", {"pid": os.getpid()})
+    assert "still under way" in ask(url, program)[1]
+    ended.wait()
+    store.monitoring.name_retraining(entry, "", {**entry.details, "pid": ended.pid})
+    assert ask(url, program)[0] == "succeeded"
+    killed = store.monitoring.retrainings("text")[-1]
+    assert (killed.state, killed.details["error"]) == ("failed", "its process was killed")
 
 
 def test_on_a_cluster_it_is_started_and_its_end_entered_later(
