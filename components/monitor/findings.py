@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.drift.detection import Comparison
-from components.drift.findings import change
+from components.drift.findings import change, told_apart
 from components.monitor.judging import Judgement, Verdict
 
 _NAMED = 2
@@ -101,8 +101,10 @@ def findings(
 def _sentence(name: str, comparison: Comparison) -> str:
     subject, against = SUBJECTS[name], _AGAINST[name]
     moved = comparison.drifted
+    told = f" {told_apart(comparison)}" if told_apart(comparison) else ""
     if not moved:
-        return f"{subject} is like {against}: none of {len(comparison.columns)} measures moved."
+        alike = "is like" if not comparison.moved else "cannot be told measure by measure from"
+        return f"{subject} {alike} {against}: none of {len(comparison.columns)} moved.{told}"
     most = "; ".join(
         change(column) + (f" (since {column.since})" if column.since else "")
         for column in moved[:_NAMED]
@@ -110,7 +112,7 @@ def _sentence(name: str, comparison: Comparison) -> str:
     more = f"; {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
     return (
         f"{subject} differs from {against} in {len(moved)} of {len(comparison.columns)} measures: "
-        f"{most}{more}."
+        f"{most}{more}.{told}"
     )
 
 

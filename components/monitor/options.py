@@ -83,6 +83,8 @@ METRICS = (
         for name in ("drift_share", "domain_auc", "score.*")
     ),
 )
+# What the step that collects needs of the options.
+COLLECTED = ("window_hours", "settle_seconds", "reference_requests")
 # What the step that judges needs of the options.
 JUDGED = ("rules", "sampled_requests", "price_per_cpu_second", "price_per_1000_tokens")
 # What the step that has a model trained anew needs.
@@ -126,6 +128,13 @@ class MonitorOptions(BaseModel):
         gt=0,
         allow_inf_nan=False,
         description="How far back a window reaches at most; it starts where the last one ended.",
+    )
+    settle_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="A window ends so long before now, because a request is dated by its start and "
+        "recorded at its end.",
     )
     reference_requests: int = Field(
         default=1000,

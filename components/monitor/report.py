@@ -38,6 +38,7 @@ _HEADLINES = (
     "cost.per_request",
 )
 _MOST_TILES = 6
+_MOST_EFFECT = 99
 _TRENDS = (
     ("Drift: share of measures that moved", ("drift.prompt", "drift.output", "drift.data")),
     ("Latency, ms", ("latency.p50_ms", "latency.p95_ms")),
@@ -201,7 +202,7 @@ def _columns(comparison: Comparison, name: str) -> page.Markup:
             column.descriptor.label + (f": {column.category}" if column.category else ""),
             column.descriptor.shown(column.reference_mean),
             column.descriptor.shown(column.current_mean),
-            f"{column.effect:+.2f}\u00a0sd".replace("-", "−"),
+            _effect(column.effect),
             column.score,
             column.limit,
             (column.since or "–").replace("-", "\u2011"),
@@ -210,6 +211,12 @@ def _columns(comparison: Comparison, name: str) -> page.Markup:
         for column in comparison.columns
     ]
     return page.table(headers, rows, digits=3)
+
+
+def _effect(effect: float) -> str:
+    """In standard deviations; where the reference hardly varies, they say nothing."""
+    shown = f"{effect:+.2f}" if abs(effect) < _MOST_EFFECT else f"{'+' if effect > 0 else '-'}>99"
+    return f"{shown}\u00a0sd".replace("-", "−")
 
 
 def _shapes(comparison: Comparison) -> list[page.Block]:

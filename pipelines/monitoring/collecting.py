@@ -8,7 +8,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ class Wanted:
         models: folder of the published models; '' for none.
         address: HOST:PORT of the model server, for scores; '' to load the version's files.
         since, until: the window that a person asked for; None for what is due.
-        window_hours, reference_requests: see `MonitorOptions`.
+        window_hours, settle_seconds, reference_requests: see `MonitorOptions`.
     """
 
     model: str
@@ -53,6 +53,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     window_hours: float = 24.0
+    settle_seconds: float = 30.0
     reference_requests: int = 1000
 
 
@@ -76,7 +77,8 @@ def collect(wanted: Wanted, log: Path) -> None:
 def _collect(wanted: Wanted, store: Store, log: ServingLog) -> None:
     log.path.mkdir(parents=True, exist_ok=True)
     recent = store.monitoring.recent(wanted.model, _HISTORY)
-    window = next_window(recent, Moment.now().wall, wanted.window_hours, wanted.since, wanted.until)
+    end = Moment.now().wall - timedelta(seconds=wanted.settle_seconds)
+    window = next_window(recent, end, wanted.window_hours, wanted.since, wanted.until)
     source: LogSource = StoreSource(store, wanted.model)
     if wanted.log_file:
         source = FileSource(Path(wanted.log_file), wanted.model)

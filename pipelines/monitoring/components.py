@@ -4,7 +4,7 @@ from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
 from components.image import IMAGE
-from components.monitor.options import LIMITS, MonitorOptions
+from components.monitor.options import COLLECTED, LIMITS, MonitorOptions
 from components.options import describe, described
 from pipelines.monitoring.parameters import PARAMETERS
 
@@ -17,7 +17,7 @@ def _described(*names: str) -> dict[str, str]:
 @describe(
     modality="What the model makes: text, image or table.",
     **_described("model_name", "store", "log_file", "models", "address", "since", "until", "fresh"),
-    **described(MonitorOptions, ("window_hours", "reference_requests")),
+    **described(MonitorOptions, COLLECTED),
     log="The window of the serving log, its reference, scores and history.",
     fresh_examples="Examples of fresh data; empty without any.",
 )
@@ -32,6 +32,7 @@ def collect(
     until: str,
     fresh: dict,
     window_hours: float,
+    settle_seconds: float,
     reference_requests: int,
     log: Output[Artifact],
     fresh_examples: Output[Dataset],
@@ -54,6 +55,7 @@ def collect(
             moment(since),
             moment(until),
             window_hours,
+            settle_seconds,
             reference_requests,
         )
         collect(wanted, Path(log.path))

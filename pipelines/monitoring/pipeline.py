@@ -8,7 +8,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.monitor.options import JUDGED, LIMITS
+from components.monitor.options import COLLECTED, JUDGED, LIMITS
 from components.options import describe
 from pipelines.modalities import Modality
 from pipelines.monitoring.parameters import SECRETS, descriptions, fields, types
@@ -62,7 +62,7 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
             **given(
                 "model_name", "store", "log_file", "models", "address", "since", "until", "fresh"
             ),
-            **fields(parameters, "monitoring", ("window_hours", "reference_requests")),
+            **fields(parameters, "monitoring", COLLECTED),
         )
     )
     judged = monitor(

@@ -30,7 +30,7 @@ def next_window(
 
     Args:
         recent: earlier monitorings of the model, the newest first, as they were written.
-        now: the time.
+        now: the newest time at which requests are known.
         hours: how far back it reaches at most.
         since, until: what a person asked for.
 

@@ -12,6 +12,7 @@ from serving.store.cleaning import storable
 from serving.store.engine import insert, transaction
 from serving.store.errors import UnknownRequestError
 from serving.store.redaction import Redaction
+from serving.store.requests import of_model
 from serving.store.schema import FEEDBACK, REQUESTS
 from serving.store.types import Feedback
 
@@ -104,8 +105,8 @@ class FeedbackTable:
             StoreError: the database failed.
         """
         joined = FEEDBACK.join(REQUESTS, FEEDBACK.c.request_id == REQUESTS.c.id)
-        query = sa.select(FEEDBACK).select_from(joined).where(REQUESTS.c.model == model)
-        query = query.where(FEEDBACK.c.created >= since, FEEDBACK.c.created < until).limit(_PAGE)
+        query = sa.select(FEEDBACK).select_from(joined).where(of_model(model))
+        query = query.where(FEEDBACK.c.created < until).limit(_PAGE)
         place = (since, "")
         while True:
             after = sa.tuple_(FEEDBACK.c.created, FEEDBACK.c.id) > sa.tuple_(

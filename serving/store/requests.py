@@ -143,10 +143,12 @@ class Requests:
         Raises:
             StoreError: the database failed.
         """
-        query = sa.select(REQUESTS).where(REQUESTS.c.model == model, REQUESTS.c.created < until)
+        query = sa.select(REQUESTS).where(REQUESTS.c.created < until)
         query = query.order_by(REQUESTS.c.created, REQUESTS.c.id).limit(_PAGE)
-        if version is not None:
-            query = query.where(REQUESTS.c.version == version)
+        if version is None:
+            query = query.where(of_model(model))
+        else:
+            query = query.where(REQUESTS.c.model == model, REQUESTS.c.version == version)
         place = None if since is None else (since, "")
         while True:
             wanted = query
@@ -166,11 +168,18 @@ class Requests:
         Raises:
             StoreError: the database failed.
         """
-        query = sa.select(sa.func.count()).where(
-            REQUESTS.c.model == model, REQUESTS.c.created >= since
-        )
+        query = sa.select(sa.func.count()).where(of_model(model), REQUESTS.c.created >= since)
         with transaction(self._engine, writes=False) as connection:
             return int(connection.execute(query).scalar_one())
+
+
+def of_model(model: str) -> sa.ColumnElement[bool]:
+    """A condition that keeps SQLite from looking a model up by the index of versions.
+
+    For each page it would read and sort all that the model has ever been asked; the index of times
+    gives a span of time in order.
+    """
+    return REQUESTS.c.model.concat("") == model
 
 
 def _bound(place: tuple[datetime, str]) -> tuple[sa.ColumnElement[datetime], sa.ColumnElement[str]]:

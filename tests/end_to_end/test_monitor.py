@@ -120,6 +120,7 @@ def monitor(
         "train.steps": "40",
         "train.eval_every": "40",
         "monitoring.rules": RULES,
+        "monitoring.settle_seconds": "0",
         # Together with what is new.
         "monitoring.retrain_set": "['ingest.source={data}']",
     }

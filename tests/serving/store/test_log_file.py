@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 
-from serving.store import Feedback, RequestRecord, Store, StoreError, feedback
+from serving.store import Feedback, RequestRecord, Store, StoreError, feedback, open_store
 from serving.store.log_file import LogFile, line
 from serving.store.request_commands import requests
 
@@ -105,3 +107,27 @@ def test_wrong_wishes_are_one_line(url: str, tmp_path: Path) -> None:
         assert said in done.output
     with pytest.raises(StoreError, match="expected a serving log at"):
         list(LogFile(tmp_path / "none").records())
+
+
+def test_a_page_of_requests_is_not_looked_for_among_all_of_the_model(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a million old requests, each page would otherwise sort them all."""
+    if not url.startswith("sqlite"):
+        pytest.skip("PostgreSQL chooses by the figures of a full table")
+    store = open_store(url)
+    seen: list[str] = []
+    engine = store.requests._engine
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def look(connection: object, cursor: Any, statement: str, given: Any, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            plan = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", given)
+            seen.extend(row[3] for row in plan.fetchall())
+
+    list(store.requests.between("text", NOW, NOW + timedelta(hours=1)))
+    store.requests.count_from("text", NOW)
+    list(store.feedback.between("text", NOW, NOW + timedelta(hours=1)))
+    store.close()
+    assert [one for one in seen if "ix_requests_created_id (created" in one]
+    assert not [one for one in seen if "USING INDEX ix_requests_model" in one]
