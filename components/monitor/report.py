@@ -151,7 +151,8 @@ def _rules(judgements: Sequence[Judgement]) -> page.Markup:
         rule = one.rule
         upper = rule.at_most is not None
         bound = rule.at_most if upper else rule.at_least
-        wanted = f"at {'most' if upper else 'least'} {bound}"
+        shown = f"{bound:,.4g}" if isinstance(bound, int | float) else bound
+        wanted = f"at {'most' if upper else 'least'} {shown}"
         if rule.tolerance:
             wanted += f" {'+' if upper else '−'} {rule.tolerance:.4g}"
         rows.append(

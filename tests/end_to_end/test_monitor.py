@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from serving.store import RequestRecord
+from serving.store.log_file import line
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,9 +47,9 @@ class Served:
         )
         assert self.process.stdout is not None
         self.said = ""
-        for line in self.process.stdout:
-            self.said += line
-            if "playground:" in line:
+        for said in self.process.stdout:
+            self.said += said
+            if "playground:" in said:
                 break
         self.gateway = self.find(r"playground: (http\S+)")
         self.grpc = self.find(r"gRPC +(\S+)")
@@ -189,3 +193,46 @@ def test_drift_of_prompts_is_found_told_and_answered_by_one_retraining(
     # The verdict has not changed: nobody is told twice.
     assert len([one for one in told if one.startswith("text should")]) == 1
     store.close()
+
+
+def test_a_table_is_watched_by_a_log_whose_last_line_is_torn(tmp_path: Path) -> None:
+    """Without a model, a server or a gateway: the rows are no longer what they were."""
+    draws = random.Random(0)
+    lines = [f"{draws.choice('ab')},{draws.gauss(0, 1):.3f}" for _ in range(300)]
+    (tmp_path / "rows.csv").write_text("kind,size\n" + "\n".join(lines) + "\n", "utf-8")
+    log = tmp_path / "log.jsonl"
+    start = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    with log.open("w") as stream:
+        for place in range(300):
+            size = draws.gauss(0 if place < 150 else 3, 1)
+            outputs = {"kind": [draws.choice("ab")], "size": [size]}
+            created = start + timedelta(minutes=place)
+            content = line(
+                RequestRecord(
+                    *(f"r{place}", created, None, "table", 1, None, "", "generate"),
+                    *({"num_rows": 1, "seed": place}, outputs, "ok", "", "", 0, 5.0),
+                    *(None, None, False),
+                )
+            )
+            stream.write(f"{content}\n" if place < 299 else content[:-9])
+    middle = (start + timedelta(minutes=150)).isoformat()
+    end = (start + timedelta(days=1)).isoformat()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pipelines.cli", "monitor", "table", f"--output={tmp_path}"),
+            *(f"--log={log}", f"--since={middle}", f"--until={end}"),
+            *(f"--set=ingest.source={tmp_path}/rows.csv", "--set=ingest.time_column="),
+            *("--set=ingest.columns=[]", "--set=ingest.constraints=[]"),
+            *(f"--set=ingest.{era}=" for era in ("reference_from", "reference_to", "current_from")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "drift.output.drift_share: " in done.stdout
+    assert "note: the last line of the log was cut off; it was set aside." in done.stdout
+    report = json.loads((tmp_path / "monitoring" / "latest" / "monitoring.json").read_text("utf-8"))
+    assert (report["requests"], report["verdict"], report["version"]) == (149, "alert", 1)
+    assert "size rose from" in " ".join(report["headline"])

@@ -81,3 +81,30 @@ def test_fresh_rows_of_a_table_are_compared_column_by_column(tmp_path: Path) -> 
     before, after = (side.columns[names.index("size")].mean() for side in pair)
     assert after - before > 4
     assert pair[1].rows == 300
+
+
+def test_fresh_images_are_compared_by_what_they_look_like(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from components.ingest.image.ingest import run
+    from components.ingest.image.options import IngestImageOptions
+
+    draws = np.random.default_rng(0)
+
+    def ingested(name: str, brightness: int) -> Examples:
+        for number in range(40):
+            path = tmp_path / f"{name}-files" / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = brightness + draws.integers(0, 60, (10, 10))
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+        run(IngestImageOptions(source=str(tmp_path / f"{name}-files")), tmp_path / name)
+        return Examples(tmp_path / name)
+
+    pair = fresh_sides(ingested("training", 20), ingested("fresh", 150), OPTIONS)
+    assert not isinstance(pair, str)
+    names = [descriptor.name for descriptor in pair[0].descriptors]
+    place = names.index("brightness")
+    before, after = (side.columns[place].mean() for side in pair)
+    assert after > before
+    assert pair[1].rows == 40
