@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_CALLERS_OWN = "CANCELLED"
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -31,20 +32,27 @@ def of_requests(log: ServingLog, options: MonitorOptions) -> dict[str, Figure]:
 
     latencies: list[NDArray[np.float64]] = []
     firsts: list[NDArray[np.float64]] = []
-    requests = errors = tokens = 0
-    columns = ["status", "latency_ms", "first_token_ms", "num_tokens"]
+    requests = errors = cancelled = tokens = 0
+    columns = ["status", "code", "latency_ms", "first_token_ms", "num_tokens"]
     for batch in log.batches(log.requests_path, columns):
-        status, latency, first, counts = (batch.column(name) for name in columns)
+        status, code, latency, first, counts = (batch.column(name) for name in columns)
         good = np.asarray(status.to_pylist()) == "ok"
+        left = np.asarray(code.to_pylist()) == _CALLERS_OWN
         requests += len(good)
-        errors += int((~good).sum())
+        cancelled += int(left.sum())
+        errors += int((~good & ~left).sum())
         tokens += int(np.asarray(counts.to_pylist(), np.int64).sum())
         latencies.append(latency.to_numpy(zero_copy_only=False)[good])
         firsts.append(first.to_numpy(zero_copy_only=False)[good])
     found = {"requests.count": Figure(float(requests), samples=requests, label="requests")}
     if not requests:
         return found
-    found["errors.share"] = _share(errors, requests, "requests that failed", better="lower")
+    # Who goes away early says nothing of the server.
+    if requests > cancelled:
+        found["errors.share"] = _share(
+            errors, requests - cancelled, "requests that failed", better="lower"
+        )
+    found["cancelled.share"] = _share(cancelled, requests, "requests that the caller cancelled")
     answered = np.concatenate(latencies)
     answered = answered[np.isfinite(answered) & (answered >= 0)]
     found |= _quantiles("latency", answered, "latency")
@@ -66,7 +74,8 @@ def of_requests(log: ServingLog, options: MonitorOptions) -> dict[str, Figure]:
 def of_feedback(log: ServingLog, requests: int) -> dict[str, Figure]:
     """Rates of feedback by kind, and how much of it is good."""
     kinds: Counter[str] = Counter()
-    values: dict[str, list[int]] = {"thumbs": [], "rating": [], "preference": []}
+    # One answer counts once: the last word on it does.
+    words: dict[str, dict[str, int]] = {"thumbs": {}, "rating": {}, "preference": {}}
     about: set[str] = set()
     columns = ["request_id", "kind", "value"]
     for batch in log.batches(log.feedback_path, columns):
@@ -74,8 +83,9 @@ def of_feedback(log: ServingLog, requests: int) -> dict[str, Figure]:
         for request, kind, value in rows:
             kinds[kind] += 1
             about.add(request)
-            if kind in values and value is not None:
-                values[kind].append(value)
+            if kind in words and value is not None:
+                words[kind][request] = value
+    values = {kind: list(each.values()) for kind, each in words.items()}
     found = {}
     if requests:
         # Feedback may be on an earlier request, so there may be more of it than requests.

@@ -20,9 +20,12 @@ Row = Callable[..., dict[str, Any]]
 def test_errors_latency_tokens_and_cost(write_log: WriteLog, request_row: Row) -> None:
     rows = [request_row(f"r{n}", latency_ms=float(n), first_token_ms=1.0) for n in range(1, 1000)]
     rows += [request_row("bad", status="error", outputs=None, num_tokens=0, latency_ms=1e9)]
+    gone = {"status": "error", "code": "CANCELLED", "num_tokens": 0, "latency_ms": 1e9}
+    rows += [request_row(f"gone{n}", **gone) for n in range(250)]
     options = MonitorOptions(price_per_cpu_second=2.0, price_per_1000_tokens=10.0)
     found = of_requests(write_log(rows), options)
-    assert found["requests.count"].value == 1000
+    assert found["requests.count"].value == 1250
+    assert found["cancelled.share"].value == 0.2
     errors = found["errors.share"]
     assert errors.value == 0.001
     assert errors.low is not None
@@ -37,7 +40,7 @@ def test_errors_latency_tokens_and_cost(write_log: WriteLog, request_row: Row) -
     assert found["tokens.total"].value == 4 * 999
     seconds = sum(range(1, 1000)) / 1000
     assert found["cost.total"].value == pytest.approx(2 * seconds + 10 * 4 * 999 / 1000)
-    assert found["cost.per_request"].value == pytest.approx(found["cost.total"].value / 1000)
+    assert found["cost.per_request"].value == pytest.approx(found["cost.total"].value / 1250)
 
 
 def test_the_interval_of_a_quantile_holds_the_truth_as_often_as_it_says(
@@ -69,6 +72,8 @@ def test_feedback_is_told_by_kind(write_log: WriteLog, request_row: Row) -> None
         *(said(f"u{n}", "thumbs", 1) for n in range(6)),
         *(said(f"d{n}", "thumbs", -1) for n in range(2)),
         *(said(f"s{n}", "rating", n + 1) for n in range(5)),
+        {**said("again", "thumbs", -1), "request_id": "ru0"},
+        {**said("changed", "thumbs", 1), "request_id": "ru0"},
         said("p1", "preference", 1),
         said("p2", "preference", 0),
         said("e", "edit"),
