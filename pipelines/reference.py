@@ -8,10 +8,12 @@ import click
 
 from components.artifacts import IMAGE, TABLE, TEXT
 from components.gate.options import Rule
+from components.monitor.options import MonitorOptions, MonitorRule
 from components.train.families.registry import families, family_class
 from pipelines.cli import main
 from pipelines.config import load_config
 from pipelines.modalities import MODALITIES
+from pipelines.monitoring.parameters import PARAMETERS
 from pipelines.parameters import RUN_PARAMETERS
 
 DESTINATION = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -80,6 +82,25 @@ def _options() -> list[str]:
             lines.append("")
     lines += ["### A rule of the gate's policy", "", "| key | meaning |", "|---|---|"]
     lines += [f"| `{field}` | {info.description} |" for field, info in Rule.model_fields.items()]
+    return [*lines, "", *_monitoring()]
+
+
+def _monitoring() -> list[str]:
+    lines = [
+        "### monitoring, of every modality",
+        "",
+        "| key | default | meaning |",
+        "|---|---|---|",
+    ]
+    defaults = MonitorOptions().model_dump(mode="json")
+    lines += [
+        f"| `{field}` | {_shown(defaults[field])} | {info.description} |"
+        for field, info in MonitorOptions.model_fields.items()
+    ]
+    lines += ["", "### A rule of monitoring", "", "| key | meaning |", "|---|---|"]
+    lines += [
+        f"| `{field}` | {info.description} |" for field, info in MonitorRule.model_fields.items()
+    ]
     return [*lines, ""]
 
 
@@ -97,7 +118,9 @@ def _run_parameters() -> list[str]:
         "",
     ]
     lines += ["| parameter | meaning |", "|---|---|"]
-    return [*lines, *(f"| `{name}` | {text} |" for name, text in RUN_PARAMETERS.items()), ""]
+    lines += [f"| `{name}` | {text} |" for name, text in RUN_PARAMETERS.items()]
+    lines += ["", "## Parameters of a monitoring", "", "| parameter | meaning |", "|---|---|"]
+    return [*lines, *(f"| `{name}` | {text} |" for name, text in PARAMETERS.items()), ""]
 
 
 if __name__ == "__main__":
