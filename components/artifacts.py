@@ -494,6 +494,47 @@ class ServingLog:
         write_json(self.collected_path, content)
 
     @staticmethod
+    def requests_schema() -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                ("id", pa.string()),
+                ("created", pa.timestamp("us", "UTC")),
+                ("version", pa.int64()),
+                ("signature", pa.string()),
+                ("inputs", pa.string()),
+                ("outputs", pa.string()),
+                ("status", pa.string()),
+                ("code", pa.string()),
+                ("num_tokens", pa.int64()),
+                ("latency_ms", pa.float64()),
+                ("first_token_ms", pa.float64()),
+            ]
+        )
+
+    @staticmethod
+    def feedback_schema() -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                ("id", pa.string()),
+                ("request_id", pa.string()),
+                ("created", pa.timestamp("us", "UTC")),
+                ("kind", pa.string()),
+                ("value", pa.int64()),
+                ("text", pa.string()),
+            ]
+        )
+
+    @staticmethod
+    def edits_schema() -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema([("id", pa.string()), ("nll", pa.float64()), ("num_bytes", pa.int64())])
+
+    @staticmethod
     def batches(
         path: Path, columns: list[str] | None = None, batch_size: int = 8192
     ) -> Iterator[pa.RecordBatch]:

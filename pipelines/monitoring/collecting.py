@@ -16,10 +16,11 @@ from components.artifacts import TEXT, Published, ServingLog, published_versions
 from components.errors import DataError, LoomlineError
 from components.options import chosen
 from pipelines.modalities import MODALITIES
+from pipelines.monitoring.given import opened
 from pipelines.monitoring.scoring import score
 from pipelines.monitoring.sources import FileSource, LogSource, StoreSource
 from pipelines.monitoring.window import Window, next_window
-from serving.store import Feedback, RequestRecord, Store, StoreError, open_store
+from serving.store import Feedback, RequestRecord, Store
 from serving.store.ages import Moment
 
 if TYPE_CHECKING:
@@ -64,14 +65,8 @@ def collect(wanted: Wanted, log: Path) -> None:
         ConfigError: the window ends before it starts.
         DataError: the store or the file cannot be read.
     """
-    try:
-        store = open_store(wanted.store)
-        try:
-            _collect(wanted, store, ServingLog(log))
-        finally:
-            store.close()
-    except StoreError as error:
-        raise DataError(str(error)) from None
+    with opened(wanted.store) as store:
+        _collect(wanted, store, ServingLog(log))
 
 
 def _collect(wanted: Wanted, store: Store, log: ServingLog) -> None:
@@ -142,23 +137,7 @@ def _published(wanted: Wanted, versions: Counter[int]) -> Published | None:
 
 
 def _write_requests(path: Path, records: Iterable[RequestRecord]) -> int:
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("created", pa.timestamp("us", "UTC")),
-            ("version", pa.int64()),
-            ("signature", pa.string()),
-            ("inputs", pa.string()),
-            ("outputs", pa.string()),
-            ("status", pa.string()),
-            ("code", pa.string()),
-            ("num_tokens", pa.int64()),
-            ("latency_ms", pa.float64()),
-            ("first_token_ms", pa.float64()),
-        ]
-    )
+    schema = ServingLog.requests_schema()
 
     def row(record: RequestRecord) -> dict[str, Any]:
         found = {name: getattr(record, name) for name in schema.names}
@@ -172,18 +151,7 @@ def _write_requests(path: Path, records: Iterable[RequestRecord]) -> int:
 
 def _write_feedback(path: Path, records: Iterable[Feedback], edits: dict[str, Feedback]) -> None:
     """Writes feedback, and keeps the newest edits."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("request_id", pa.string()),
-            ("created", pa.timestamp("us", "UTC")),
-            ("kind", pa.string()),
-            ("value", pa.int64()),
-            ("text", pa.string()),
-        ]
-    )
+    schema = ServingLog.feedback_schema()
 
     def rows() -> Iterator[dict[str, Any]]:
         for record in records:
@@ -224,14 +192,11 @@ def _write_scores(
         )
     except LoomlineError as error:
         return [f"edited texts were not scored: {error}"]
-    import pyarrow as pa
-
-    schema = pa.schema([("id", pa.string()), ("nll", pa.float64()), ("num_bytes", pa.int64())])
     rows = (
         {"id": name, "nll": cost, "num_bytes": len(text.encode())}
         for name, cost, text in zip(edits, nll, texts, strict=True)
     )
-    _write(log.edits_path, schema, rows)
+    _write(log.edits_path, ServingLog.edits_schema(), rows)
     return []
 
 

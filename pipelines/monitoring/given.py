@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from components.errors import ConfigError
+from components.errors import ConfigError, DataError
+from serving.store import Store, StoreError, open_store
 
 STORE_VARIABLE = "LOOMLINE_STORE"
 
@@ -38,3 +41,20 @@ def store_url(text: str) -> str:
             "store of the secret). Received: neither"
         )
     return found
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """The open store.
+
+    Raises:
+        DataError: it cannot be opened, or fails meanwhile.
+    """
+    try:
+        store = open_store(url)
+        try:
+            yield store
+        finally:
+            store.close()
+    except StoreError as error:
+        raise DataError(str(error)) from None

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl, kubernetes
 
 from components.monitor.options import COLLECTED, JUDGED, LIMITS
-from components.options import describe
 from pipelines.modalities import Modality
 from pipelines.monitoring.parameters import SECRETS, descriptions, fields, types
+from pipelines.typed import typed_pipeline
 
 
 def monitoring(modality: Modality) -> Any:
-    """The pipeline for one modality, with its options as typed parameters; see `training`."""
-    parameters = types(modality)
-
-    def pipeline(*values: Any) -> None:
-        _steps(modality, dict(zip(parameters, values, strict=True)))
-
-    pipeline.__doc__ = _steps.__doc__
-    pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-            for name, kind in parameters.items()
-        ]
+    """The pipeline for one modality, with its options as typed parameters."""
+    return typed_pipeline(
+        f"loomline-monitoring-{modality.name}",
+        functools.partial(_steps, modality),
+        types(modality),
+        descriptions(modality),
+        _steps.__doc__,
     )
-    described = describe(**descriptions(modality))(pipeline)
-    return dsl.pipeline(name=f"loomline-monitoring-{modality.name}")(described)
 
 
 def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:

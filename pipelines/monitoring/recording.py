@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts import MonitoringReport
-from components.errors import DataError
+from pipelines.monitoring.given import opened
 from serving.notify import notify
 from serving.notify.notifier import CHANNELS
-from serving.store import Monitoring, StoreError, open_store
+from serving.store import Monitoring
 from serving.store.ages import Moment
 
 # Kept with the figures: 1 where people were told.
@@ -70,29 +70,24 @@ def record(
     verdict, reason = str(content["verdict"]), str(content["reason"])
     if dry_run:
         return Recorded(0, verdict, reason, "a dry run: nothing is entered, nobody is told")
-    try:
-        opened = open_store(store)
-        try:
-            model = str(content["model"])
-            told = "nobody has to be told"
-            if _due(opened.monitoring.recent(model, _RECENT), verdict, repeat_hours):
-                told = _tell(_message(content, kept), environment)
-            figures = {name: figure["value"] for name, figure in content["figures"].items()}
-            entry = opened.monitoring.add(
-                model,
-                window=tuple(  # type: ignore[arg-type]
-                    datetime.fromisoformat(content[name]) for name in ("window_from", "window_to")
-                ),
-                requests=int(content["requests"]),
-                verdict=verdict,
-                reason=reason,
-                figures={**figures, TOLD: float(told == _DONE)},
-                report=str(MonitoringReport(kept).html_path.resolve()),
-            )
-        finally:
-            opened.close()
-    except StoreError as error:
-        raise DataError(str(error)) from None
+    with opened(store) as database:
+        model = str(content["model"])
+        told = "nobody has to be told"
+        if _due(database.monitoring.recent(model, _RECENT), verdict, repeat_hours):
+            told = _tell(_message(content, kept), environment)
+        figures = {name: figure["value"] for name, figure in content["figures"].items()}
+        since, until = (
+            datetime.fromisoformat(content[name]) for name in ("window_from", "window_to")
+        )
+        entry = database.monitoring.add(
+            model,
+            window=(since, until),
+            requests=int(content["requests"]),
+            verdict=verdict,
+            reason=reason,
+            figures={**figures, TOLD: float(told == _DONE)},
+            report=str(MonitoringReport(kept).html_path.resolve()),
+        )
     return Recorded(entry.id, verdict, reason, told)
 
 

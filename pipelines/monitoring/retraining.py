@@ -8,20 +8,20 @@ import resource
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from components.artifacts import read_json
-from components.errors import DataError, LoomlineError
+from components.errors import LoomlineError
 from components.monitor.options import MonitorOptions
 from pipelines.monitoring import launching
+from pipelines.monitoring.given import opened
 from pipelines.monitoring.launching import Cluster
 from pipelines.output import Output
 from serving.notify import notify
-from serving.store import Retraining, RetrainingLimits, Store, StoreError, open_store
+from serving.store import Retraining, RetrainingLimits, Store
 from serving.store.ages import Moment
 
 # What `loomline run` ends with: pushed or pending, and rejected by the gate.
@@ -90,9 +90,9 @@ def retrain(
     Raises:
         DataError: the store failed.
     """
-    with _opened(store) as opened:
-        settle(opened, model, training.cluster)
-        entry = opened.monitoring.begin_retraining(
+    with opened(store) as database:
+        settle(database, model, training.cluster)
+        entry = database.monitoring.begin_retraining(
             model,
             reason=reason,
             limits=limits(options),
@@ -164,8 +164,8 @@ def _on_cluster(
         training.image,
     )
     tell(f"retraining {entry.id}: started run {run} ({name})")
-    with _opened(store) as opened:
-        return opened.monitoring.name_retraining(entry, run, {"run_name": name})
+    with opened(store) as database:
+        return database.monitoring.name_retraining(entry, run, {"run_name": name})
 
 
 def _here(
@@ -176,8 +176,8 @@ def _here(
     command += [f"--profile={training.profile}", f"--output={training.output}", f"--store={store}"]
     command += [f"--set={one}" for one in training.overrides]
     tell(f"retraining {entry.id}: {training.config}")
-    with _opened(store) as opened:
-        entry = opened.monitoring.name_retraining(entry, "", {"pid": os.getpid()})
+    with opened(store) as database:
+        entry = database.monitoring.name_retraining(entry, "", {"pid": os.getpid()})
     before = _cpu_seconds()
     last: deque[str] = deque(maxlen=_LAST_LINES)
     # A step of kfp leaves variables behind that its own steps must not see.
@@ -214,8 +214,8 @@ def _cpu_seconds() -> float:
 def _end(
     store: str, entry: Retraining, succeeded: bool, details: Mapping[str, Any], run: str = ""
 ) -> Retraining:
-    with _opened(store) as opened:
-        return opened.monitoring.end_retraining(
+    with opened(store) as database:
+        return database.monitoring.end_retraining(
             entry, succeeded=succeeded, run=run, details=details
         )
 
@@ -227,15 +227,3 @@ def _message(entry: Retraining) -> str:
     if entry.details.get("error"):
         lines.append(str(entry.details["error"]))
     return "\n".join(lines)
-
-
-@contextmanager
-def _opened(url: str) -> Iterator[Store]:
-    try:
-        store = open_store(url)
-        try:
-            yield store
-        finally:
-            store.close()
-    except StoreError as error:
-        raise DataError(str(error)) from None

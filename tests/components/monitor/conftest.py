@@ -15,31 +15,6 @@ import pytest
 from components.artifacts import ServingLog
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
-REQUESTS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("created", pa.timestamp("us", "UTC")),
-        ("version", pa.int64()),
-        ("signature", pa.string()),
-        ("inputs", pa.string()),
-        ("outputs", pa.string()),
-        ("status", pa.string()),
-        ("code", pa.string()),
-        ("num_tokens", pa.int64()),
-        ("latency_ms", pa.float64()),
-        ("first_token_ms", pa.float64()),
-    ]
-)
-FEEDBACK = pa.schema(
-    [
-        ("id", pa.string()),
-        ("request_id", pa.string()),
-        ("created", pa.timestamp("us", "UTC")),
-        ("kind", pa.string()),
-        ("value", pa.int64()),
-        ("text", pa.string()),
-    ]
-)
 SCORES = pa.schema(
     [
         ("id", pa.string()),
@@ -91,9 +66,9 @@ def write_log(tmp_path: Path) -> Callable[..., ServingLog]:
         log = ServingLog(tmp_path / "log")
         log.path.mkdir()
         parts = [
-            (log.requests_path, window, REQUESTS),
-            (log.reference_path, reference, REQUESTS),
-            (log.feedback_path, feedback, FEEDBACK),
+            (log.requests_path, window, log.requests_schema()),
+            (log.reference_path, reference, log.requests_schema()),
+            (log.feedback_path, feedback, log.feedback_schema()),
             (log.edits_path, edits, SCORES),
             (log.baseline_path, baseline, SCORES),
         ]
