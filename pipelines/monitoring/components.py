@@ -153,7 +153,7 @@ def retrain(
 
     cluster = None
     if kubeflow_host:
-        cluster = Cluster(kubeflow_host, kubeflow_token_file, kubeflow_experiment)
+        cluster = Cluster(kubeflow_host, kubeflow_token_file, kubeflow_experiment, training_output)
     with one_line_errors():
         asking = read_json(Path(recorded.path))
         entry = retrain(

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.errors import ServingError
+from components.errors import LoomlineError, ServingError
+from components.validate.suite import suite_path
+from pipelines.config import Config, load_config
+from pipelines.digests import code_digest, inputs_fingerprint
 
 TRIES = 4
 _PAUSE = 1.0
@@ -31,11 +34,13 @@ class Cluster:
         host: such as http://ml-pipeline.kubeflow:8888.
         token_file: file that holds a bearer token, read anew for every call; '' for none.
         experiment: that the run belongs to.
+        records: folder on the cluster that holds the records of all runs; '' for none.
     """
 
     host: str
     token_file: str = ""
     experiment: str = "Default"
+    records: str = ""
 
 
 def start(
@@ -61,12 +66,12 @@ def start(
     """
     from components.image import IMAGE
     from pipelines.compilation import compile_training
-    from pipelines.config import load_config
 
     loaded = load_config(config, profile, overrides)
     with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
         package = Path(scratch) / "training.yaml"
         compile_training(loaded, package, image or IMAGE)
+        given = _of_this_run(loaded, cluster, name)
 
         def create() -> str:
             client = _client(cluster)
@@ -74,11 +79,34 @@ def start(
             if found:
                 return found
             run = client.create_run_from_pipeline_package(
-                str(package), {}, run_name=name, experiment_name=cluster.experiment
+                str(package), given, run_name=name, experiment_name=cluster.experiment
             )
             return str(run.run_id)
 
         return _persist(create, cluster)
+
+
+def _of_this_run(config: Config, cluster: Cluster, name: str) -> dict[str, Any]:
+    """What tells the run apart: digests, so that no cache hides changed data, and its name."""
+    try:
+        source = config.kind.snapshot_digest(config.source)
+    except (LoomlineError, OSError):
+        # This step cannot read the data: they are read anew, whatever the cache has.
+        source = f"unknown, for {name}"
+    code = code_digest(suite_path(config.validation.suite))
+    return {
+        "source_digest": source,
+        "code_digest": code,
+        "records": f"{cluster.records.rstrip('/')}/{name}" if cluster.records else "",
+        "provenance": {
+            "run": name,
+            "inputs_fingerprint": inputs_fingerprint(config, source, code),
+            "source_digest": source,
+            "code_digest": code,
+            "config_digest": config.digest(),
+            "config": config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        },
+    }
 
 
 def state(cluster: Cluster, run: str) -> str:

@@ -27,7 +27,8 @@ PARAMETERS = {
     "training_config": "Configuration of a retraining: a shipped name, or a path in the image.",
     "training_profile": "Profile of a retraining.",
     "training_set": "Overrides of a retraining's configuration, as for --set.",
-    "training_output": "Folder of local training runs.",
+    "training_output": "Folder of local training runs; on a cluster that of all runs' records, "
+    "empty for none.",
     "training_image": "Image of a retraining's steps; empty for the usual one.",
     "kubeflow_host": "Address of Kubeflow Pipelines' API, where a retraining runs; empty for here.",
     "kubeflow_token_file": "File that holds a bearer token for it; empty for none.",

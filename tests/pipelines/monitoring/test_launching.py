@@ -84,7 +84,9 @@ class Api:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.cluster = Cluster(f"http://127.0.0.1:{self.server.server_port}", "", "retrainings")
+        self.cluster = Cluster(
+            f"http://127.0.0.1:{self.server.server_port}", "", "retrainings", "/volume/records/"
+        )
 
 
 @pytest.fixture
@@ -118,6 +120,11 @@ def test_the_training_pipeline_of_the_configuration_is_started(
     assert "me/i:1" in json.dumps(spec)
     steps = spec["root"]["inputDefinitions"]["parameters"]["train_steps"]
     assert steps["defaultValue"] == 9
+    given = run["runtime_config"]["parameters"]
+    assert given["records"] == "/volume/records/retraining-text-1"
+    assert len(given["source_digest"]) == len(given["code_digest"]) == 64
+    assert given["provenance"]["run"] == "retraining-text-1"
+    assert given["provenance"]["config"]["train"]["steps"] == 9
 
 
 @pytest.mark.parametrize("faults", [[503, 429], [-1], [502, -1]])
