@@ -42,18 +42,10 @@ def compile_monitoring(
         destination: the YAML file to write.
         image: the image of every step, those of a retraining included.
     """
-    from pipelines.monitoring.parameters import DEFAULTS, chosen
+    from pipelines.monitoring.parameters import on_cluster
     from pipelines.monitoring.pipeline import monitoring
 
-    parameters = {
-        **DEFAULTS,
-        **chosen(config),
-        "models": config.push.base_path,
-        "training_config": name,
-        "training_profile": profile,
-        "training_set": list(overrides),
-        "training_image": "" if image == IMAGE else image,
-    }
+    parameters = on_cluster(config, name, profile, overrides, "" if image == IMAGE else image)
     _compile(monitoring(config.kind), parameters, destination, image)
 
 

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
 
+from components.options import describe
 from pipelines.modalities import Modality
 from pipelines.parameters import descriptions, section, types
-from pipelines.typed import typed_pipeline
 
 
 def training(modality: Modality) -> Any:
-    """The pipeline for one modality, with that modality's options as its typed parameters."""
-    return typed_pipeline(
-        f"loomline-training-{modality.name}",
-        functools.partial(_steps, modality),
-        types(modality),
-        descriptions(modality),
-        _steps.__doc__,
+    """The pipeline for one modality, with that modality's options as its typed parameters.
+
+    Kubeflow takes a pipeline's parameters from the signature of a function, so the function gets
+    the signature that the options spell out.
+    """
+    parameters = types(modality)
+
+    def pipeline(*values: Any) -> None:
+        _steps(modality, dict(zip(parameters, values, strict=True)))
+
+    pipeline.__doc__ = _steps.__doc__
+    pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
+            for name, kind in parameters.items()
+        ]
     )
+    described = describe(**descriptions(modality))(pipeline)
+    return dsl.pipeline(name=f"loomline-training-{modality.name}")(described)
 
 
 def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:

@@ -156,7 +156,7 @@ def _persist(call: Callable[[], Result], cluster: Cluster) -> Result:
     Raises:
         ServingError: in vain, or the API refused for good.
     """
-    import kfp_server_api
+    import kfp_server_api  # type: ignore[import-untyped]
     import urllib3
 
     cause = ""

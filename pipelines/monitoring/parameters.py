@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.monitor.options import MonitorOptions
@@ -103,6 +103,28 @@ def chosen(config: Config) -> dict[str, Any]:
         for field in options.model_fields
     }
     return {**found, "drift": dumped["drift"], "model_name": config.push.model_name}
+
+
+def on_cluster(
+    config: Config, name: str, profile: str, overrides: Sequence[str], image: str
+) -> dict[str, Any]:
+    """What all parameters of a compiled pipeline default to.
+
+    Args:
+        config: what it is compiled from.
+        name, profile, overrides: what the configuration was loaded from: a retraining loads it
+            again, inside the image.
+        image: of a retraining's steps; '' for the usual one.
+    """
+    return {
+        **DEFAULTS,
+        **chosen(config),
+        "models": config.push.base_path,
+        "training_config": name,
+        "training_profile": profile,
+        "training_set": list(overrides),
+        "training_image": image,
+    }
 
 
 def fields(parameters: Mapping[str, Any], section: str, names: Any) -> dict[str, Any]:
