@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pipelines.monitoring.running import MonitoringRequest, MonitoringResult
     from pipelines.output import Output
 
-# As for a gate that says no: the command has done its work, and the answer is not a good one.
 INTERRUPTED_EXIT_CODE = 130
+# As for a gate that says no: the command has done its work, and the answer is not a good one.
 EXIT_CODES = {"ok": 0, "alert": 3, "retrain": 3, "insufficient": 4}
 _HEADLINES = (
     "requests.count",

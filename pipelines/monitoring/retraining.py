@@ -128,6 +128,7 @@ def settle(store: Store, model: str, cluster: Cluster | None) -> None:
             store.monitoring.end_retraining(
                 one, succeeded=False, details={"error": "its process was killed"}
             )
+            continue
         if cluster is None or not one.run:
             continue
         try:
