@@ -127,7 +127,7 @@ def _columns(before: Sequence[Row], after: Sequence[Row], name: str) -> Pair | s
             side.append(column)
     if not descriptors:
         return "all values are missing"
-    features = table_features(descriptors, *columns)
+    features = table_features(descriptors, columns[0], columns[1])
     reference, window = (
         Measured(descriptors, side, part, times=[time for time, _ in records])
         for side, part, records in zip(columns, features, flat, strict=True)
