@@ -80,6 +80,14 @@ def main() -> None:
     "url",
     help="URL of the registry that the run is entered into.  [default: OUTPUT/store.sqlite]",
 )
+@click.option(
+    "--runner",
+    type=click.Choice(["process", "docker"]),
+    default="process",
+    show_default=True,
+    help="What each step runs in: a process of this environment, or a container of --image.",
+)
+@click.option("--image", help="Image for --runner docker.  [default: the one of make image]")
 def run(
     config: str,
     profile: str,
@@ -88,6 +96,8 @@ def run(
     serve: bool,
     prompts: tuple[str, ...],
     url: str | None,
+    runner: str,
+    image: str | None,
 ) -> None:
     """Run the training pipeline on this machine.
 
@@ -99,12 +109,18 @@ def run(
     Exit codes: 0 pushed or waiting for a person, 2 something to mend (one line says what), 3 the
     gate said no, 1 a defect.
     """
+    from components.image import IMAGE
     from pipelines.config import load_config
     from pipelines.present import run_and_present
 
+    if image is not None and runner != "docker":
+        raise click.UsageError("--image expects --runner docker, too")
     loaded = load_config(config, profile, overrides)
+    chosen = (image or IMAGE) if runner == "docker" else ""
     try:
-        outcome = run_and_present(loaded, config, profile, output, serve=serve, prompts=prompts)
+        outcome = run_and_present(
+            loaded, config, profile, output, serve=serve, prompts=prompts, image=chosen
+        )
     except KeyboardInterrupt:
         click.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
         sys.exit(INTERRUPTED_EXIT_CODE)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from components.errors import ConfigError
 from components.guards.options import WORDS, GuardOptions
 from components.validate.suite import suite_path
+from components.versions import installed_version
 from pipelines.config import Config
 
 # A newer version of any of these may change what a step computes.
@@ -30,22 +31,30 @@ PACKAGES = (
 
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that the steps compute with."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {name: installed_version(name) for name in PACKAGES}
 
 
-def code_digest(*others: Path) -> str:
+def code_digest(*others: Path, content: str = "") -> str:
     """SHA-256 over the steps' code and data files and the versions of their packages.
 
     Args:
         others: files that count as code as well, by their content.
+        content: identifies the image that holds the code and the packages, where the steps run in
+            containers; empty for the code of this environment.
     """
+    if content:
+        return _with_files(hashlib.sha256(content.encode()), others)
     root = Path(__file__).parent.parent / "components"
     digest = hashlib.sha256(json.dumps(package_versions(), sort_keys=True).encode())
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(path.relative_to(root).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for path in others:
+    return _with_files(digest, others)
+
+
+def _with_files(digest: hashlib._Hash, files: Iterable[Path]) -> str:
+    for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -16,6 +16,7 @@ from components.push.champion import resolve_champion
 from components.summarize.records import Records
 from components.summarize.summarize import run as summarize
 from pipelines.config import Config
+from pipelines.containers import Containers, folders_of, image_id
 from pipelines.digests import code_digest, files_of, inputs_fingerprint
 from pipelines.output import Output, locked
 from pipelines.steps import Listener, StepRecord, run_pipeline
@@ -29,6 +30,10 @@ STEP_IMPORTS = {
     "evaluate": ("tensorflow",),
     "drift": ("evidently",),
 }
+
+
+# What ships with the steps is in their image.
+_COMPONENTS = Path(__file__).resolve().parent.parent / "components"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,23 +58,29 @@ class RunResult:
     seconds: float
 
 
-def run_training(config: Config, output: Output, listener: Listener) -> RunResult:
+def run_training(config: Config, output: Output, listener: Listener, image: str = "") -> RunResult:
     """Takes the data to a pushed model, or to the reason why there is none.
 
     Args:
         config: what to run.
         output: where everything lies.
         listener: is told of every step.
+        image: image of the containers that the steps run in; empty for subprocesses.
 
     Raises:
         BusyError: another run holds the output folder.
-        ConfigError: there is no such expectation suite, or another file that is named.
+        ConfigError: there is no such expectation suite, or another file or image that is named.
         DataError: the source does not exist or cannot be read.
         PublishError: the output folder cannot be written.
+        SetupError: there is no engine for containers.
     """
     start = time.monotonic()
+    if image:
+        # Containers see the same folders, by the same names.
+        output = Output(output.root.resolve())
     with locked(output):
-        arguments, records = _arguments(config, output)
+        arguments, records = _arguments(config, output, image)
+        containers = _containers(config, output, image, arguments) if image else None
         # Imported here: loading a pipeline loads kfp.
         from pipelines.training import training
 
@@ -82,6 +93,7 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
                 logs=records.path / "logs",
                 listener=listener,
                 imports=STEP_IMPORTS,
+                containers=containers,
             )
         except KeyboardInterrupt:
             # The exit handler goes down with the run, so its work is done here.
@@ -91,9 +103,9 @@ def run_training(config: Config, output: Output, listener: Listener) -> RunResul
         return _result(steps, records, time.monotonic() - start)
 
 
-def _arguments(config: Config, output: Output) -> tuple[dict[str, Any], Records]:
+def _arguments(config: Config, output: Output, image: str) -> tuple[dict[str, Any], Records]:
     source = config.kind.snapshot_digest(config.source)
-    code = code_digest(*files_of(config))
+    code = code_digest(*files_of(config), content=image_id(image) if image else "")
     base_path = Path(config.push.base_path or output.models).resolve()
     approvers = Path(config.push.approvers).resolve() if config.push.approvers else None
     if approvers is not None:
@@ -139,6 +151,26 @@ def _prompts_digest(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"drift.prompts: expected a file at {path}. Received: no such file")
     return digest_files(path)
+
+
+def _containers(
+    config: Config, output: Output, image: str, arguments: dict[str, Any]
+) -> Containers:
+    """What the containers of the steps see: what they read and write, and nothing else."""
+    base_path = Path(arguments["push_base_path"])
+    with contextlib.suppress(OSError):
+        # The engine would make it as root; where this fails, it says why.
+        base_path.mkdir(parents=True, exist_ok=True)
+    readable = [*folders_of(config.kind.source_files(config.source))]
+    files = [path.absolute() for path in files_of(config)]
+    readable += [path for path in files if not path.resolve().is_relative_to(_COMPONENTS)]
+    if arguments["push_approvers"]:
+        readable.append(Path(arguments["push_approvers"]))
+    if config.source.startswith("~"):
+        arguments["ingest_source"] = str(Path(config.source).expanduser())
+    containers = Containers(image, output.root, (output.root, base_path), tuple(readable))
+    containers.stop_leftovers()
+    return containers
 
 
 def _revision() -> str:

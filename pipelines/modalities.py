@@ -72,10 +72,22 @@ class Modality:
             ConfigError: no source has the URI's scheme.
             DataError: there is no file, or one cannot be read.
         """
-        module = importlib.import_module(self.modules.get("ingest", "components.ingest"))
-        sources = importlib.import_module(f"{module.__name__}.sources")
-        digest: str = sources.snapshot_digest(source)
+        digest: str = self._sources().snapshot_digest(source)
         return digest
+
+    def source_files(self, source: str) -> list[Path]:
+        """The files behind a source of such data.
+
+        Raises:
+            ConfigError: no source has the URI's scheme.
+            DataError: there is no file.
+        """
+        files: list[Path] = self._sources().source_files(source)
+        return files
+
+    def _sources(self) -> Any:
+        package = self.modules.get("ingest", "components.ingest")
+        return importlib.import_module(f"{package}.sources")
 
 
 def _modules(modality: str) -> dict[str, str]:

@@ -62,8 +62,11 @@ def run_and_present(
     *,
     serve: bool,
     prompts: Sequence[str],
+    image: str = "",
 ) -> RunResult:
     """Runs the pipeline, sums it up, and has the pushed model generate text.
+
+    With an image, the steps run in containers of it.
 
     Raises:
         LoomlineError: the run could not start, or the pushed model could not be served.
@@ -76,7 +79,7 @@ def run_and_present(
     face.headline(f"loomline run {config} · {profile} · {output.root}")
     showcase = SHOWCASES[loaded.modality]
     with _stopping(face):
-        result = run_training(loaded, output, face)
+        result = run_training(loaded, output, face, image)
         _sum_up(face, result, showcase)
         if serve and result.outcome == "pushed":
             _show(face, result, prompts, loaded.push.model_name, showcase)

@@ -1,26 +1,28 @@
 """Runs the steps of a pipeline with kfp.local and reports each one as it goes.
 
-kfp.local offers no hooks: it prints a step's output and logs what it does. Two of its functions
-are replaced for the length of a run, one that executes a task and one that starts its process, so
-that a step's output goes to a log file, its progress to the screen, and its process ends when the
-run does. kfp is pinned to one version for this reason; tests run the real thing.
+kfp.local offers no hooks: it prints a step's output and logs what it does. Three of its functions
+are replaced for the length of a run, the one that executes a task and those that start its process
+or its container, so that a step's output goes to a log file, its progress to the screen, and it
+ends when the run does. kfp is pinned to one version for this reason; tests run the real thing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import logging
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from components.errors import ERROR_PREFIX
+from pipelines.containers import Containers, lines
 from pipelines.processes import Launcher
 from pipelines.warm import READY
 
@@ -68,8 +70,9 @@ def run_pipeline(
     logs: Path,
     listener: Listener,
     imports: Mapping[str, Sequence[str]] | None = None,
+    containers: Containers | None = None,
 ) -> list[StepRecord]:
-    """Runs a compiled pipeline in subprocesses of this machine.
+    """Runs a compiled pipeline in subprocesses of this machine, or in containers on it.
 
     Args:
         pipeline: a function decorated with `dsl.pipeline`.
@@ -79,7 +82,8 @@ def run_pipeline(
         logs: folder that gets one file of output per step.
         listener: is told of every step.
         imports: steps in the order in which they run, each with the modules that its process
-            imports while the step before it runs.
+            imports while the step before it runs; a container starts when its turn comes.
+        containers: what to run the steps in, instead of subprocesses.
 
     Returns:
         The steps in the order in which they ran; any of them may have failed.
@@ -87,7 +91,7 @@ def run_pipeline(
     from kfp import local
 
     local.init(
-        runner=local.SubprocessRunner(use_venv=False),
+        runner=containers.runner() if containers else local.SubprocessRunner(use_venv=False),
         pipeline_root=str(pipeline_root),
         raise_on_error=False,
         enable_caching=True,
@@ -96,16 +100,19 @@ def run_pipeline(
     logs.mkdir(parents=True, exist_ok=True)
     # Each step leaves a temporary folder of its own behind; they all go with this one.
     with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
-        recorder = _Recorder(Launcher(logs, scratch, imports or {}), listener)
+        recorder = _Recorder(Launcher(logs, scratch, imports or {}), listener, containers)
         with recorder.installed(), _quiet():
             pipeline(**arguments)
     return recorder.steps
 
 
 class _Recorder:
-    def __init__(self, launcher: Launcher, listener: Listener) -> None:
+    def __init__(
+        self, launcher: Launcher, listener: Listener, containers: Containers | None
+    ) -> None:
         self.launcher = launcher
         self.listener = listener
+        self.containers = containers
         self.steps: list[StepRecord] = []
 
     @contextlib.contextmanager
@@ -114,14 +121,23 @@ class _Recorder:
         from kfp.local.orchestrator import task_executor
 
         execute = task_executor.execute_single_task
-        launch = subprocess_task_handler.run_local_subprocess
-        task_executor.execute_single_task = lambda **task: self._execute(execute, task)
-        subprocess_task_handler.run_local_subprocess = self._launch
+        replaced: list[tuple[Any, str, Callable[..., Any]]] = [
+            (task_executor, "execute_single_task", lambda **task: self._execute(execute, task)),
+            (subprocess_task_handler, "run_local_subprocess", self._launch),
+        ]
+        if self.containers is not None:
+            from kfp.local import docker_task_handler
+
+            contain = functools.partial(self._contain, self.containers)
+            replaced.append((docker_task_handler, "run_docker_container", contain))
+        kept = [(module, name, getattr(module, name)) for module, name, _ in replaced]
         try:
+            for module, name, ours in replaced:
+                setattr(module, name, ours)
             yield
         finally:
-            task_executor.execute_single_task = execute
-            subprocess_task_handler.run_local_subprocess = launch
+            for module, name, theirs in kept:
+                setattr(module, name, theirs)
             self.launcher.stop()
 
     def _execute(self, execute: Callable[..., Any], task: dict[str, Any]) -> Any:
@@ -142,25 +158,46 @@ class _Recorder:
         return outputs, status
 
     def _launch(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        step = self.steps[-1]
-        step.cached = False
-        log = self.launcher.log(step.name)
-        step.log = str(log)
+        step = self._begun()
         process = self.launcher.start(step.name, full_command, env_vars or {})
-        began = time.monotonic()
         assert process.stdout is not None
-        with process, log.open("a", encoding="utf-8") as stream:
+        with process:
             try:
-                for line in process.stdout:
-                    if line.rstrip() == READY:
-                        step.waited = time.monotonic() - began
-                    stream.write(line)
-                    stream.flush()
-                    self._heard(step, line.rstrip("\n"))
+                self._follow(step, process.stdout)
                 return process.wait()
             except BaseException:
                 process.kill()
                 raise
+
+    def _contain(
+        self,
+        containers: Containers,
+        client: Any,
+        image: str,
+        command: list[str],
+        volumes: dict[str, Any],
+        **arguments: Any,
+    ) -> int:
+        step = self._begun()
+        with containers.started(client, command, arguments) as container:
+            self._follow(step, lines(container.logs(stream=True, follow=True)))
+            return int(container.wait()["StatusCode"])
+
+    def _begun(self) -> StepRecord:
+        step = self.steps[-1]
+        step.cached = False
+        step.log = str(self.launcher.log(step.name))
+        return step
+
+    def _follow(self, step: StepRecord, output: Iterable[str]) -> None:
+        began = time.monotonic()
+        with Path(step.log).open("a", encoding="utf-8") as stream:
+            for line in output:
+                if line.rstrip() == READY:
+                    step.waited = time.monotonic() - began
+                stream.write(line)
+                stream.flush()
+                self._heard(step, line.rstrip("\n"))
 
     def _heard(self, step: StepRecord, line: str) -> None:
         if line.startswith(PROGRESS_PREFIX):

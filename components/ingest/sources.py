@@ -129,6 +129,16 @@ def open_source(source: str) -> Source:
     return _SCHEMES[scheme](rest)
 
 
+def source_files(source: str) -> list[Path]:
+    """The files behind a source.
+
+    Raises:
+        ConfigError: no source has the URI's scheme.
+        DataError: there are none.
+    """
+    return list(open_source(source).files().values())
+
+
 def snapshot_digest(source: str) -> str:
     """Identifies the content of a source: SHA-256 over its files' names and bytes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import math
 import time
@@ -15,6 +14,7 @@ from components import artifacts
 from components.errors import DataError, TrainingError
 from components.train.options import TrainOptions
 from components.train.speed import Speed
+from components.versions import installed_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -256,7 +256,7 @@ class Training:
             "tokens_per_second": progress.step * tokens / seconds,
             "seconds": seconds,
             "history": progress.history,
-            "versions": {name: importlib.metadata.version(name) for name in packages},
+            "versions": {name: installed_version(name) for name in packages},
         }
 
 

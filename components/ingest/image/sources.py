@@ -39,6 +39,18 @@ def open_source(source: str) -> Source:
     return _SCHEMES[scheme](rest)
 
 
+def source_files(source: str) -> list[Path]:
+    """The files behind a source, and the images that a CSV file names.
+
+    Raises:
+        ConfigError: no source has the URI's scheme.
+        DataError: there are none.
+    """
+    opened = open_source(source)
+    named = [path for _, path in opened.images()] if isinstance(opened, Files) else []
+    return [*opened.files().values(), *named]
+
+
 def snapshot_digest(source: str) -> str:
     """Identifies the content of a source: SHA-256 over its files' names and bytes.
 

@@ -99,6 +99,16 @@ def open_source(source: str, missing_values: Sequence[str] = ("",)) -> TableSour
     return TableSource(find_files(source), missing_values)
 
 
+def source_files(source: str) -> list[Path]:
+    """The files behind a source.
+
+    Raises:
+        ConfigError: no source has the URI's scheme.
+        DataError: there are none, or the package that holds them is not installed.
+    """
+    return list(find_files(source).values())
+
+
 def snapshot_digest(source: str) -> str:
     """Identifies the content of a source: SHA-256 over its files' names and bytes.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from typing import TYPE_CHECKING, Any
+
+from components.versions import installed_version
 
 if TYPE_CHECKING:
     from components.train.families.loop import FamilyTraining
@@ -44,5 +45,5 @@ def card(training: FamilyTraining) -> dict[str, Any]:
         "cpu_seconds": training.cpu(),
         "health": training.health,
         "history": history,
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {name: installed_version(name) for name in packages},
     }
