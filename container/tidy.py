@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 TOOLS = Path(sys.executable).parent
+# 1 January 1980, the first day that every archive format can write.
+_DATE = 315_532_800
 PRUNE = Path(__file__).with_name("prune.txt")
 # A quarter of the modules: cloud clients, test suites and the former Keras, which no step imports.
-UNCOMPILED = r"/(google/cloud/(?!storage|_)|google/(genai|pubsub_v1)|tf_keras|tests)/"
+UNCOMPILED = r"/(google/cloud/(?!storage|_)|google/(genai|pubsub_v1)|tf_keras|tests)/|_test[.]py$"
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
         print(f"pruned {freed / 1e6:,.0f} MB")
         list_packages(environment)
     compile_bytecode(packages, Path(sys.argv[-1]) / "bin" / "python")
-    date(environment, int(os.environ.get("SOURCE_DATE_EPOCH", "0")))
+    date(environment)
 
 
 def prune(packages: Path, patterns: str) -> int:
@@ -108,12 +110,12 @@ def _debian_packages() -> list[dict[str, Any]]:
 def compile_bytecode(packages: Path, python: Path) -> None:
     """Compiles every module to bytecode that is valid whatever the dates of the files are."""
     mode = "--invalidation-mode=unchecked-hash"
-    command = [python, "-m", "compileall", "-q", mode, "-x", UNCOMPILED]
+    command = [str(python), "-m", "compileall", "-q", mode, "-x", UNCOMPILED]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
 
     def compile_one(path: Path) -> None:
         # What does not compile, such as templates of code, could not be imported either.
-        subprocess.run([*command, path], env=environment, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run([*command, str(path)], env=environment, stdout=subprocess.DEVNULL, check=False)
 
     for stale in packages.rglob("__pycache__"):
         shutil.rmtree(stale)
@@ -122,10 +124,11 @@ def compile_bytecode(packages: Path, python: Path) -> None:
         list(pool.map(compile_one, modules))
 
 
-def date(environment: Path, seconds: int) -> None:
-    """Gives every file and folder one date."""
+def date(environment: Path) -> None:
+    """Gives every file and folder one date, the same for every revision: what did not change
+    makes the same layer."""
     for path in [environment, *environment.rglob("*")]:
-        os.utime(path, (seconds, seconds), follow_symlinks=False)
+        os.utime(path, (_DATE, _DATE), follow_symlinks=False)
 
 
 if __name__ == "__main__":

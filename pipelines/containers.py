@@ -97,15 +97,14 @@ def engine() -> Iterator[Any]:
             "expected the package docker. Received: it is not installed; "
             "pip install 'loomline[container]'"
         ) from None
-    try:
-        client = docker.from_env()
-        client.ping()
-    except (docker.errors.DockerException, OSError) as error:
-        where = os.environ.get("DOCKER_HOST", "the default socket")
-        raise SetupError(
-            f"expected a Docker engine at {where}. Received: {' '.join(str(error).split())}"
-        ) from None
-    with contextlib.closing(client):
+    where = os.environ.get("DOCKER_HOST", "the default socket")
+    with contextlib.ExitStack() as stack:
+        try:
+            client = stack.enter_context(contextlib.closing(docker.from_env()))
+            client.ping()
+        except (docker.errors.DockerException, OSError) as error:
+            cause = " ".join(str(error).split())
+            raise SetupError(f"expected a Docker engine at {where}. Received: {cause}") from None
         yield client
 
 

