@@ -67,6 +67,16 @@ test-apiserver: test-tools ## Build Kubernetes' API server (ten minutes of CPU) 
 	$(BIN)/python tests/serving/manifests/make_apiserver.py .tools
 	$(BIN)/python -m pytest tests/serving/manifests/test_apiserver.py $(ARGS)
 
+.PHONY: image
+image: $(READY) ## Build the image of every step: for processors, or ARGS=gpu, tpu or tfx
+	$(BIN)/python -m container.build $(ARGS)
+
+# Its own engine, from Debian's packages, and a base image without a registry: root on Debian only.
+.PHONY: test-image
+test-image: $(READY) ## Build the images with an engine of their own and pass their tests
+	@command -v debootstrap >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends debootstrap >/dev/null; } || true
+	$(BIN)/python -m container.engine bash -c '$(BIN)/python -m container.build cpu && $(BIN)/python -m container.build tfx && $(BIN)/python -m pytest -m docker $(ARGS)'
+
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
@@ -96,12 +106,18 @@ bench: $(BENCH_READY) ## Run a benchmark: NAME=serve; without a name, the list
 	@test -f "benchmarks/$(NAME).py" || { echo "error: expected NAME= one of: $$(grep -l '^def main' benchmarks/*.py | sed 's|benchmarks/||; s|[.]py||' | tr '\n' ' ')"; exit 2; }
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
+# TFX asks for older versions than the others, so its lock follows no other.
+LOCK_IMAGE := $(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_40
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra gateway --extra pipeline pyproject.toml --output-file requirements/base.txt
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev --constraint requirements/base.txt pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 requirements/uv.in --output-file requirements/uv.txt
 	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/bench.in --output-file requirements/bench.txt
+	$(LOCK_IMAGE) requirements/image-tools.in --output-file requirements/image-tools.txt
+	for variant in cpu tpu; do $(LOCK_IMAGE) --constraint requirements/base.txt --override requirements/image-overrides.txt --extra pipeline pyproject.toml requirements/image-$$variant.in --output-file requirements/image-$$variant.txt; done
+	$(LOCK_IMAGE) --constraint requirements/base.txt --extra pipeline pyproject.toml requirements/image-gpu.in --output-file requirements/image-gpu.txt
+	$(LOCK_IMAGE) --override requirements/image-overrides.txt --extra pipeline pyproject.toml requirements/image-tfx.in --output-file requirements/image-tfx.txt
 	for version in 2.19 2.20; do $(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/tf-$$version.in --output-file requirements/tf-$$version.txt; done
 
 .PHONY: clean

@@ -138,7 +138,9 @@ def rebuilt() -> int:
     again = build("cpu", ["--no-cache", "--quiet"], name=f"{tag('cpu')}-again")
     first, second = (_layers(name) for name in (tag("cpu"), again))
     subprocess.run(["docker", "rmi", again], check=True, stdout=subprocess.DEVNULL, env=os.environ)
-    print(f"  {len(second)} layers, built again: " + ("the same" if first == second else "different"))
+    print(
+        f"  {len(second)} layers, built again: " + ("the same" if first == second else "different")
+    )
     return sum(one != other for one, other in zip(first, second, strict=True))
 
 

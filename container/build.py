@@ -8,6 +8,7 @@ secrets, of which the image keeps nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -102,10 +103,11 @@ def _secrets(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _git(*arguments: str) -> str:
-    asked = subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip()
+    """What git says, or nothing where the code is not in git."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def main() -> None:

@@ -115,7 +115,9 @@ def compile_bytecode(packages: Path, python: Path) -> None:
 
     def compile_one(path: Path) -> None:
         # What does not compile, such as templates of code, could not be imported either.
-        subprocess.run([*command, str(path)], env=environment, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            [*command, str(path)], env=environment, stdout=subprocess.DEVNULL, check=False
+        )
 
     for stale in packages.rglob("__pycache__"):
         shutil.rmtree(stale)

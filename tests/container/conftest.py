@@ -1,6 +1,5 @@
 """The image of the steps, where a Docker engine has it; `make test-image` sees to both."""
 
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 
@@ -27,32 +26,27 @@ def image() -> str:
     return _image("cpu")
 
 
-@pytest.fixture(scope="session")
-def tfx_image() -> str:
-    """The name of the image with the whole of TFX."""
-    return _image("tfx")
+def _inside(image: str) -> Inside:
+    def run(*command: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        locked = ["--read-only", "--tmpfs=/tmp:mode=1777", "--network=none", "--cap-drop=ALL"]
+        return subprocess.run(
+            ["docker", "run", "--rm", *locked, *options, image, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=800,
+        )
 
-
-def run_inside(
-    image: str, command: Sequence[str], *options: str, timeout: float = 300
-) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a container that is as locked down as those of the steps."""
-    locked = ["--read-only", "--tmpfs=/tmp", "--network=none", "--cap-drop=ALL"]
-    return subprocess.run(
-        ["docker", "run", "--rm", *locked, *options, image, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-        env=os.environ,
-    )
+    return run
 
 
 @pytest.fixture(scope="session")
 def inside(image: str) -> Inside:
     """Runs a command in a container of the image for processors."""
+    return _inside(image)
 
-    def run(*command: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        return run_inside(image, command, *options)
 
-    return run
+@pytest.fixture(scope="session")
+def inside_tfx() -> Inside:
+    """Runs a command in a container of the image with the whole of TFX."""
+    return _inside(_image("tfx"))

@@ -1,4 +1,4 @@
-"""What a run in containers needs is checked before a step starts, and only what is needed is seen."""
+"""A run in containers is checked before a step starts, and lets it see only what it needs."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,6 @@ import click.testing
 import pytest
 
 from pipelines.cli import main
-from pipelines.config import load_config
 from pipelines.containers import Containers, folders_of, lines
 from pipelines.digests import code_digest
 from pipelines.modalities import MODALITIES
@@ -76,8 +75,3 @@ def test_an_image_belongs_to_containers() -> None:
     done = click.testing.CliRunner().invoke(main, ["run", "text", "--image=mine"])
     assert done.exit_code == 2
     assert "--runner docker" in done.output
-
-
-def test_every_shipped_configuration_says_where_its_files_lie() -> None:
-    config = load_config("text")
-    assert all(path.is_file() for path in config.kind.source_files(config.source))
