@@ -1,7 +1,8 @@
 """Finishes an environment of the image inside its build: prunes, compiles, lists, dates.
 
-    tidy.py packages /opt/loomline           # prune.txt, SBOM, bytecode
-    tidy.py code /code /opt/loomline         # bytecode of our code
+    tidy.py packages ENVIRONMENT             # prune.txt, SBOM, bytecode
+    tidy.py code FOLDER ENVIRONMENT          # bytecode of our code, by that environment's Python
+    tidy.py date FOLDER                      # one date for all
 
 Two builds of the same inputs shall give the same bytes, so every file gets one date, bytecode is
 bound to no date, and each package is compiled by a process of its own: what a process has compiled
@@ -23,28 +24,32 @@ TOOLS = Path(sys.executable).parent
 # 1 January 1980, the first day that every archive format can write.
 _DATE = 315_532_800
 PRUNE = Path(__file__).with_name("prune.txt")
-# A quarter of the modules: cloud clients, test suites and the former Keras, which no step imports.
-UNCOMPILED = r"/(google/cloud/(?!storage|_)|google/(genai|pubsub_v1)|tf_keras|tests)/|_test[.]py$"
+# A fifth of the modules: cloud clients and test suites, which no step imports.
+UNCOMPILED = r"/(google/cloud/(?!storage|_)|google/(genai|pubsub_v1)|tests)/|_test[.]py$"
 
 
 def main() -> None:
     """Does what the first argument says."""
     what, environment = sys.argv[1], Path(sys.argv[2])
+    if what == "date":
+        date(environment)
+        return
     (packages,) = environment.glob("lib/python3.*/site-packages")
     if what == "packages":
-        freed = prune(packages, PRUNE.read_text("utf-8"))
+        freed = prune(packages, PRUNE.read_text("utf-8"), os.environ.get("VARIANT", ""))
         print(f"pruned {freed / 1e6:,.0f} MB")
         list_packages(environment)
     compile_bytecode(packages, Path(sys.argv[-1]) / "bin" / "python")
-    date(environment)
 
 
-def prune(packages: Path, patterns: str) -> int:
+def prune(packages: Path, patterns: str, variant: str) -> int:
     """Deletes what the patterns name.
 
     Args:
         packages: the folder that the patterns are relative to.
-        patterns: a glob a line; empty lines and those that start with # are comments.
+        patterns: a glob a line, with the variants that need what it names after it; empty lines
+            and those that start with # are comments.
+        variant: the image's.
 
     Returns:
         The bytes that were freed.
@@ -53,7 +58,8 @@ def prune(packages: Path, patterns: str) -> int:
     for line in patterns.splitlines():
         if not line or line.startswith("#"):
             continue
-        for path in sorted(packages.glob(line)):
+        pattern, *needing = line.split()
+        for path in sorted(packages.glob(pattern)) if variant not in needing else ():
             if path.is_dir():
                 freed += sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
                 shutil.rmtree(path)
@@ -126,10 +132,9 @@ def compile_bytecode(packages: Path, python: Path) -> None:
         list(pool.map(compile_one, modules))
 
 
-def date(environment: Path) -> None:
-    """Gives every file and folder one date, the same for every revision: what did not change
-    makes the same layer."""
-    for path in [environment, *environment.rglob("*")]:
+def date(folder: Path) -> None:
+    """Gives all files and folders one date, that of no revision: what is the same dates the same."""
+    for path in [folder, *folder.rglob("*")]:
         os.utime(path, (_DATE, _DATE), follow_symlinks=False)
 
 

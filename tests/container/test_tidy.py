@@ -34,7 +34,8 @@ def packages(root: Path) -> Path:
 def test_only_what_is_named_is_pruned(tidy: ModuleType, tmp_path: Path) -> None:
     folder = packages(tmp_path)
     size = (folder / "one/tests/test_a.py").stat().st_size
-    freed = tidy.prune(folder, "# why\n\none/tests\n**/*.a\nabsent\n")
+    listed = "# why\n\none/tests\n**/*.a gpu\ntwo/tests tfx\nabsent\n"
+    freed = tidy.prune(folder, listed, "tfx")
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert left == ["one/__init__.py", "two/tests/__init__.py"]
     assert freed == 2 * size
