@@ -138,8 +138,8 @@ def _make_base(folder: Path, variables: dict[str, str]) -> None:
     made = ["debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie"]
     _run([*made, str(tree), _MIRROR], "debootstrap")
     for name in _NOT_IN_SLIM:
-        for path in (tree / name).iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(tree / name)
+        (tree / name).mkdir()
     # Of the machine on which it was made.
     for name in ("etc/hostname", "etc/resolv.conf"):
         (tree / name).unlink(missing_ok=True)
