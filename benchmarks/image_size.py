@@ -9,8 +9,6 @@ of a step that does nothing but import what the pipeline's step of that name imp
 row is the bare price of a container. A goal is an upper bound.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess
