@@ -164,8 +164,8 @@ def _containers(
     readable = [*folders_of(config.kind.source_files(config.source))]
     files = [path.absolute() for path in files_of(config)]
     readable += [path for path in files if not path.resolve().is_relative_to(_COMPONENTS)]
-    if arguments["push_approvers"]:
-        readable.append(Path(arguments["push_approvers"]))
+    named = (arguments["push_approvers"], arguments["drift_prompts"])
+    readable += [Path(path) for path in named if path]
     if config.source.startswith("~"):
         arguments["ingest_source"] = str(Path(config.source).expanduser())
     containers = Containers(image, output.root, (output.root, base_path), tuple(readable))
