@@ -69,13 +69,13 @@ test-apiserver: test-tools ## Build Kubernetes' API server (ten minutes of CPU) 
 
 .PHONY: image
 image: $(READY) ## Build the image of every step: for processors, or ARGS=gpu, tpu or tfx
-	$(BIN)/python -m container.build $(ARGS)
+	$(BIN)/python -m manifests.image.build $(ARGS)
 
 # Its own engine, from Debian's packages, and a base image without a registry: root on Debian only.
 .PHONY: test-image
 test-image: $(READY) ## Build the images with an engine of their own and pass their tests
 	@command -v debootstrap >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends debootstrap >/dev/null; } || true
-	$(BIN)/python -m container.engine bash -c '$(BIN)/python -m container.build cpu && $(BIN)/python -m container.build tfx && $(BIN)/python -m pytest -m docker $(ARGS)'
+	$(BIN)/python -m manifests.image.engine bash -c '$(BIN)/python -m manifests.image.build cpu && $(BIN)/python -m manifests.image.build tfx && $(BIN)/python -m pytest -m docker $(ARGS)'
 
 .PHONY: lint
 lint: $(READY) ## Check style and types

@@ -23,7 +23,7 @@ from kfp import dsl
 from benchmarks.common import alternate, conclude
 from components.errors import LoomlineError
 from components.image import IMAGE
-from container.build import VARIANTS, build, tag
+from manifests.image.build import VARIANTS, build, tag
 from pipelines.containers import Containers, engine, image_id
 from pipelines.local import STEP_IMPORTS
 from pipelines.steps import StepRecord, run_pipeline

@@ -1,6 +1,6 @@
 """Builds the image of every step with the Docker engine at hand.
 
-    python -m container.build [cpu|tfx|gpu|tpu] [docker build's own options]
+    python -m manifests.image.build [cpu|tfx|gpu|tpu] [docker build's own options]
 
 What this machine's pip and uv are told, such as a private index or certificate, is passed on as
 secrets, of which the image keeps nothing.
@@ -19,7 +19,7 @@ from pathlib import Path
 from components.errors import ConfigError, LoomlineError, SetupError
 from components.image import IMAGE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VARIANTS = ("cpu", "tfx", "gpu", "tpu")
 
 
@@ -73,7 +73,7 @@ def build(variant: str, options: Sequence[str] = (), name: str = "") -> str:
 
 
 def _of_the_machine(environment: Mapping[str, str]) -> list[str]:
-    """What an engine without a registry or a bridge needs; see `container.engine`."""
+    """What an engine without a registry or a bridge needs; see `manifests.image.engine`."""
     options = []
     if base := environment.get("LOOMLINE_IMAGE_BASE"):
         options.append(f"--build-arg=BASE={base}")

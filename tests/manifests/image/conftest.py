@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from components.errors import LoomlineError
-from container.build import tag
+from manifests.image.build import tag
 from pipelines.containers import image_id
 
 Inside = Callable[..., subprocess.CompletedProcess[str]]

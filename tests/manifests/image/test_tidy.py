@@ -8,13 +8,13 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def tidy() -> ModuleType:
     # A program of the image's build, which is not in the image.
-    spec = importlib.util.spec_from_file_location("tidy", ROOT / "container" / "tidy.py")
+    spec = importlib.util.spec_from_file_location("tidy", ROOT / "manifests" / "image" / "tidy.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,7 +59,7 @@ def test_two_environments_of_the_same_files_are_the_same(tidy: ModuleType, tmp_p
 
 
 def test_the_list_of_what_is_left_out_keeps_what_is_used() -> None:
-    listed = (ROOT / "container" / "prune.txt").read_text("utf-8").splitlines()
+    listed = (ROOT / "manifests" / "image" / "prune.txt").read_text("utf-8").splitlines()
     patterns = [line for line in listed if line and not line.startswith("#")]
     # evidently.tests and the like are interfaces, not test suites.
     assert "**/tests" not in patterns

@@ -1,6 +1,6 @@
 """A Docker engine of one's own for a machine that has none, nor reaches a registry of images.
 
-    python -m container.engine COMMAND...
+    python -m manifests.image.engine COMMAND...
 
 Starts an engine from Debian's packages below .tools/docker, makes a base image from Debian's
 packages, runs the command with DOCKER_HOST set, and ends the engine. It needs root on Debian or
@@ -23,7 +23,7 @@ from pathlib import Path
 from components.errors import LoomlineError, SetupError
 from pipelines.processes import end_with_parent
 
-FOLDER = Path(__file__).parent.parent / ".tools" / "docker"
+FOLDER = Path(__file__).parents[2] / ".tools" / "docker"
 # Stands in for python:3.13-slim-trixie: the same release of Debian, with Debian's own Python.
 BASE = "loomline/base:trixie"
 _PACKAGES = ("docker.io", "containerd", "runc", "iptables")
@@ -45,7 +45,7 @@ def engine(folder: Path = FOLDER) -> Iterator[dict[str, str]]:
     """Starts the engine and ends it.
 
     Yields:
-        The variables with which the docker command, its SDK and `container.build` find it.
+        The variables with which the docker command, its SDK and `manifests.image.build` find it.
 
     Raises:
         SetupError: this machine cannot have one; the message says what is missing.

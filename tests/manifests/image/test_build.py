@@ -11,7 +11,7 @@ import pytest
 
 from components.errors import SetupError
 from components.image import IMAGE
-from container.build import ROOT, VARIANTS, build, tag
+from manifests.image.build import ROOT, VARIANTS, build, tag
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
@@ -58,7 +58,7 @@ def test_a_machine_without_a_registry_names_its_base(
 
 def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "container.build", "arm"],
+        [sys.executable, "-m", "manifests.image.build", "arm"],
         capture_output=True,
         text=True,
         check=False,
