@@ -1,4 +1,4 @@
-"""The command line: run, compile and config; the commands about serving are added to them."""
+"""The command line: run and config; the commands about clusters and serving are added to them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.checking import check
+from pipelines.cli_kubeflow import compile_command
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject, settle
@@ -120,45 +121,11 @@ def run(
 
 def _tell(outcome: RunResult) -> None:
     """Notifies people of a run that needs them."""
-    if outcome.outcome not in ("pending", "rejected", "failed"):
-        return
-    from serving.notify import notify
+    from pipelines.finishing.finish import tell
 
-    name = outcome.records.path.name
-    what = {"pending": "waits for approval"}.get(outcome.outcome, outcome.outcome)
-    text = f"Run {name} {what}\n{outcome.reason}\nReports: {outcome.records.path}"
-    if outcome.outcome == "pending":
-        text += f"\nloomline approve {name}, or loomline reject {name}"
-    for problem in notify(text):
+    records = outcome.records.path
+    for problem in tell(outcome.outcome, records.name, outcome.reason, str(records)):
         click.echo(problem, err=True)
-
-
-@main.command("compile")
-@CONFIG
-@PROFILE
-@SET
-@click.option("--image", default="", help="Image of every step; NAME@sha256:... pins it.")
-@click.option(
-    "--to",
-    "destination",
-    type=click.Path(path_type=Path),
-    help="YAML file to write.  [default: build/CONFIG-PROFILE.yaml]",
-)
-def compile_command(
-    config: str, profile: str, overrides: tuple[str, ...], image: str, destination: Path | None
-) -> None:
-    """Compile the pipeline to YAML for Kubeflow.
-
-    The configuration's values become the defaults of the pipeline's parameters, each of which can
-    be changed in the Kubeflow UI.
-    """
-    from components.image import IMAGE
-    from pipelines.compilation import compile_training
-    from pipelines.config import load_config
-
-    target = destination or Path("build") / f"{Path(config).stem}-{profile}.yaml"
-    compile_training(load_config(config, profile, overrides), target, image or IMAGE)
-    click.echo(f"compiled {config} ({profile}) to {target}")
 
 
 @main.command("config")
@@ -178,6 +145,7 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
             click.echo(f"      # {field.description}")
 
 
+main.add_command(compile_command)
 main.add_command(check)
 main.add_command(serve)
 main.add_command(generate)
