@@ -15,7 +15,9 @@ from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject, settle
 from pipelines.cli_serving import generate, serve
+from pipelines.cli_submit import submit_command
 from pipelines.comparing import compare
+from pipelines.exit_codes import INTERRUPTED_EXIT_CODE, REJECTED_EXIT_CODE
 from pipelines.registering import add, register
 from serving.export.commands import export
 from serving.gateway.metrics_command import metrics
@@ -29,9 +31,6 @@ from serving.store.registry_commands import lineage, models, runs
 
 if TYPE_CHECKING:
     from pipelines.local import RunResult
-
-REJECTED_EXIT_CODE = 3
-INTERRUPTED_EXIT_CODE = 130
 
 
 class _OneLine(click.Group):
@@ -146,6 +145,7 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
 
 
 main.add_command(compile_command)
+main.add_command(submit_command)
 main.add_command(check)
 main.add_command(serve)
 main.add_command(generate)

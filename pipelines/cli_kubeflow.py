@@ -1,7 +1,8 @@
-"""`loomline compile` and `loomline submit`: pipelines for Kubeflow, and their runs there."""
+"""`loomline compile`: pipelines for Kubeflow, as YAML."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,44 @@ from serving.commands import HELP
 
 if TYPE_CHECKING:
     from pipelines.compilation import Package
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What a person chose of what decides a compiled pipeline."""
+
+    config: str
+    profile: str
+    pipeline: str
+    hardware: str
+    spot: bool
+    image: str
+
+    @property
+    def label(self) -> str:
+        """The choice in words that a file may be named for, such as text-quick."""
+        return f"{Path(self.config).stem}-{self.profile}"
+
+    def compile(self, overrides: tuple[str, ...], target: Path) -> Package:
+        """Writes the compiled pipeline, and says so.
+
+        Raises:
+            ConfigError: a choice or an override is wrong, or the target is a folder.
+        """
+        from pipelines.compilation import compile_config
+        from pipelines.config import load_config
+        from pipelines.hardware import load_hardware
+
+        hardware = load_hardware(self.hardware, self.spot)
+        if self.image:
+            hardware = hardware.model_copy(update={"image": self.image})
+        if target.is_dir():
+            raise ConfigError(f"--to expects the name of a file. Received: {target}, a folder")
+        config = load_config(self.config, self.profile, overrides)
+        package = compile_config(config, target, pipeline=self.pipeline, hardware=hardware)
+        named = f"{Path(self.config).stem}, {self.profile}, on {Path(self.hardware).stem}"
+        click.echo(f"compiled {package.name} {package.version} ({named})")
+        return package
 
 
 @click.command("compile", context_settings=HELP)
@@ -55,44 +94,16 @@ def compile_command(
     from pipelines.config import available_configs
     from pipelines.registry import PIPELINES
 
-    if everything:
-        folder = destination or Path("build")
-        for name in available_configs():
-            for kind in PIPELINES:
-                target = folder / f"{kind}-{name}-{profile}-{hardware_name(hardware)}.yaml"
-                _compile(name, profile, overrides, kind, hardware, spot, image, target)
+    chosen = Chosen(config, profile, pipeline, hardware, spot, image)
+    if not everything:
+        target = destination or Path("build") / f"{chosen.label}.yaml"
+        chosen.compile(overrides, target)
+        click.echo(f"to {target}")
         return
-    target = destination or Path("build") / f"{Path(config).stem}-{profile}.yaml"
-    _compile(config, profile, overrides, pipeline, hardware, spot, image, target)
-
-
-def hardware_name(hardware: str) -> str:
-    """What a profile of hardware is called in the name of a file."""
-    return Path(hardware).stem
-
-
-def _compile(
-    config: str,
-    profile: str,
-    overrides: tuple[str, ...],
-    pipeline: str,
-    hardware: str,
-    spot: bool,
-    image: str,
-    target: Path,
-) -> Package:
-    from pipelines.compilation import compile_config
-    from pipelines.config import load_config
-    from pipelines.hardware import load_hardware
-
-    placed = load_hardware(hardware, spot)
-    if image:
-        placed = placed.model_copy(update={"image": image})
-    if target.is_dir():
-        raise ConfigError(f"--to expects the name of a file. Received: {target}, a folder")
-    package = compile_config(
-        load_config(config, profile, overrides), target, pipeline=pipeline, hardware=placed
-    )
-    named = f"{Path(config).stem}, {profile}, on {hardware_name(hardware)}"
-    click.echo(f"compiled {package.name} {package.version} ({named}) to {target}")
-    return package
+    folder = destination or Path("build")
+    for name in available_configs():
+        for kind in PIPELINES:
+            one = dataclasses.replace(chosen, config=name, pipeline=kind)
+            target = folder / f"{kind}-{one.label}-{Path(hardware).stem}.yaml"
+            one.compile(overrides, target)
+            click.echo(f"to {target}")

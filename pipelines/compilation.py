@@ -77,11 +77,7 @@ def compile_config(
             definition.pipeline, str(raw), pipeline_parameters=definition.parameters
         )
         documents = _documents(raw.read_text("utf-8"), raw)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f".{os.getpid()}.{destination.name}")
-    partial.write_text(_head(documents) + _dumped(documents), "utf-8")
-    partial.replace(destination)
-    return _package(destination, documents)
+    return _written(documents, destination)
 
 
 def read_package(path: Path, edited: bool = False) -> Package:
@@ -112,10 +108,31 @@ def read_package(path: Path, edited: bool = False) -> Package:
     return package
 
 
+def uncached(package: Package, destination: Path) -> Package:
+    """Writes a compiled pipeline none of whose steps is answered from a cache.
+
+    A recurring run needs it: nobody tells it the digest of the data of the day.
+    """
+    documents = _documents(package.path.read_text("utf-8"), package.path)
+    spec = documents[0]
+    for component in [spec["root"], *spec["components"].values()]:
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}
+    return _written(documents, destination)
+
+
 def content_digest(documents: list[Any]) -> str:
     """SHA-256 of what a compiled pipeline says, whatever its layout."""
     canonical = json.dumps(documents, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _written(documents: list[Any], destination: Path) -> Package:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.with_name(f".{os.getpid()}.{destination.name}")
+    partial.write_text(_head(documents) + _dumped(documents), "utf-8")
+    partial.replace(destination)
+    return _package(destination, documents)
 
 
 def _package(path: Path, documents: list[Any]) -> Package:

@@ -1,0 +1,93 @@
+"""Tells how a run on a cluster ended: what its gate said, or whose fault it was that it failed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.errors import ERROR_PREFIX
+from pipelines.finishing.finish import SUMMARY_PREFIX
+from pipelines.kubeflow.logs import Logs
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended.
+
+    Attributes:
+        outcome: 'pushed', 'pending' (a person has the last word), 'rejected', 'finished',
+            'cancelled' or 'failed'.
+        reason: one line.
+        user_error: whether the failure is one that the user can mend.
+        figures: headline figures of the model, where the run's log tells them.
+    """
+
+    outcome: str
+    reason: str
+    user_error: bool = False
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def outcome_of(
+    run: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], logs: Logs
+) -> RunOutcome:
+    """Reads the outcome of a run that has ended.
+
+    The exit handler prints it; where its log cannot be had, what became of the steps tells it,
+    but for whether a model was published or waits.
+
+    Args:
+        run: the run, as the API describes it.
+        tasks: its steps.
+        logs: their logs.
+    """
+    state = run.get("state")
+    if state == "CANCELED":
+        return RunOutcome("cancelled", "somebody cancelled it, in the UI or by the API")
+    if state == "FAILED":
+        return _failure(run, tasks, logs)
+    summary = _summary(logs.text(tasks["summarize"])) if "summarize" in tasks else {}
+    if summary.get("outcome"):
+        decision = summary.get("decision") or {}
+        figures = summary.get("figures") or {}
+        return RunOutcome(str(summary["outcome"]), str(decision.get("reason", "")), False, figures)
+    if "gate" not in tasks:
+        return RunOutcome("finished", "")
+    if (tasks.get("push") or {}).get("state") == "SUCCEEDED":
+        return RunOutcome("pushed", "published, or waiting where a person has the last word")
+    return RunOutcome("rejected", "the gate did not let it through; its page says why")
+
+
+def _failure(
+    run: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], logs: Logs
+) -> RunOutcome:
+    failed = {name: task for name, task in tasks.items() if task.get("state") == "FAILED"}
+    for name, task in failed.items():
+        if mistake := _after(ERROR_PREFIX, f"{logs.text(task)}\n{_told(task)}"):
+            return RunOutcome("failed", f"{name}: {mistake}", user_error=True)
+    told = [f"{name}: {_told(task)}" for name, task in failed.items() if _told(task)]
+    message = str((run.get("error") or {}).get("message") or "")
+    named = ", ".join(failed) or "a step"
+    reason = told[0] if told else message or f"{named} failed; its log is in the UI"
+    return RunOutcome("failed", " ".join(reason.split()))
+
+
+def _told(task: Mapping[str, Any]) -> str:
+    return str((task.get("error") or {}).get("message") or "")
+
+
+def _summary(text: str) -> dict[str, Any]:
+    line = _after(SUMMARY_PREFIX, text)
+    try:
+        found = json.loads(line) if line else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _after(prefix: str, text: str) -> str:
+    """What follows a prefix on the last line that has it."""
+    lines = [line for line in text.splitlines() if line.startswith(prefix)]
+    return lines[-1].removeprefix(prefix) if lines else ""
