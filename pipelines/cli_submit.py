@@ -68,6 +68,11 @@ def _asked(name: str, about: str, **settings: Any) -> Callable[..., Any]:
     "--run-name", default="", help="What to call the run.  [default: CONFIG and the time]"
 )
 @click.option(
+    "--once",
+    is_flag=True,
+    help="Take a run of that name that is there, unless it failed: for jobs that start anew.",
+)
+@click.option(
     "--records",
     default="/loomline/records",
     show_default=True,
@@ -125,6 +130,7 @@ def submit_command(
     params: tuple[str, ...],
     experiment: str,
     run_name: str,
+    once: bool,
     records: str,
     upload_only: bool,
     every: str,
@@ -159,7 +165,7 @@ def submit_command(
     with Api(connection) as api:
         api.check()
         if not run_id:
-            submission = _Submission(api, chosen, overrides, params, experiment, run_name)
+            submission = _Submission(api, chosen, overrides, params, experiment, run_name, once)
             result = submission.submit(package, edited, records, upload_only, every, cron)
             run_id = result.get("run_id", "")
         if not run_id:
@@ -192,6 +198,7 @@ class _Submission:
         params: tuple[str, ...],
         experiment: str,
         run_name: str,
+        once: bool,
     ) -> None:
         self.api = api
         self.chosen = chosen
@@ -199,6 +206,7 @@ class _Submission:
         self.params = params
         self.experiment = experiment
         self.run_name = run_name
+        self.once = once
 
     def submit(
         self,
@@ -242,7 +250,9 @@ class _Submission:
                 )
                 click.echo(f"{'scheduled' if new else 'scheduled before'}: {name} ({scheduled})")
                 return {**told, "recurring_run_id": scheduled}
-            run_id = submission.start(self.api, package, version, arguments, self.experiment, name)
+            run_id = submission.start(
+                self.api, package, version, arguments, self.experiment, name, self.once
+            )
             return {**told, "run_id": run_id}
 
     def _name(self, recurring: bool) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from components.artifacts import read_json
 from components.errors import ERROR_PREFIX
+from components.summarize.records import Records
 from pipelines.finishing.finish import SUMMARY_PREFIX
 from pipelines.kubeflow.logs import Logs
 
@@ -35,8 +38,9 @@ def outcome_of(
 ) -> RunOutcome:
     """Reads the outcome of a run that has ended.
 
-    The exit handler prints it; where its log cannot be had, what became of the steps tells it,
-    but for whether a model was published or waits.
+    The exit handler writes it into the run's records, where this machine may see the volume they
+    lie on, and into its log; where neither can be had, what became of the steps tells it, but for
+    whether a model was published or waits.
 
     Args:
         run: the run, as the API describes it.
@@ -48,7 +52,9 @@ def outcome_of(
         return RunOutcome("cancelled", "somebody cancelled it, in the UI or by the API")
     if state == "FAILED":
         return _failure(run, tasks, logs)
-    summary = _summary(logs.text(tasks["summarize"])) if "summarize" in tasks else {}
+    summary = _recorded(run)
+    if not summary and "summarize" in tasks:
+        summary = _summary(logs.text(tasks["summarize"]))
     if summary.get("outcome"):
         decision = summary.get("decision") or {}
         figures = summary.get("figures") or {}
@@ -76,6 +82,15 @@ def _failure(
 
 def _told(task: Mapping[str, Any]) -> str:
     return str((task.get("error") or {}).get("message") or "")
+
+
+def _recorded(run: Mapping[str, Any]) -> dict[str, Any]:
+    records = ((run.get("runtime_config") or {}).get("parameters") or {}).get("records")
+    path = Records(Path(str(records))).summary_path if records else None
+    if path is None or not path.is_file():
+        return {}
+    found: dict[str, Any] = read_json(path)
+    return found
 
 
 def _summary(text: str) -> dict[str, Any]:

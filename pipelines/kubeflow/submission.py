@@ -18,6 +18,7 @@ EXPERIMENTS = f"{BASE}/experiments"
 RUNS = f"{BASE}/runs"
 RECURRING = f"{BASE}/recurringruns"
 EXPERIMENT = "loomline"
+_LOST = ("FAILED", "CANCELED", "CANCELING")
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "STRING": (str,),
     "NUMBER_INTEGER": (int,),
@@ -121,8 +122,18 @@ def start(
     arguments: Mapping[str, Any],
     experiment: str,
     run_name: str,
+    once: bool = False,
 ) -> str:
     """Starts a run of a version.
+
+    Args:
+        api: the cluster.
+        package: the compiled pipeline.
+        version: its version there.
+        arguments: values of its parameters that differ from their defaults.
+        experiment: what the run belongs to.
+        run_name: what it is called; a new name by default.
+        once: take a run of that name that is there and has neither failed nor been cancelled.
 
     Returns:
         The run's id.
@@ -133,13 +144,15 @@ def start(
     intention = f"submitted by loomline, {uuid.uuid4()}"
 
     def find() -> dict[str, Any] | None:
-        runs = api.listed(RUNS, "runs", name, experiment_id=belongs)
+        runs = list(api.listed(RUNS, "runs", name, experiment_id=belongs))
+        if once:
+            return next((run for run in runs if run.get("state") not in _LOST), None)
         return next((run for run in runs if run.get("description") == intention), None)
 
     run = api.made(
         RUNS,
         find,
-        look_first=False,
+        look_first=once,
         json={
             "display_name": name,
             "description": intention,

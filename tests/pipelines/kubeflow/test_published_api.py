@@ -21,7 +21,9 @@ def test_the_official_client_works_with_the_fake(
         warnings.simplefilter("ignore")
         client = Client(host=host)
     experiment = client.create_experiment("theirs")
-    made = client._pipelines_api.pipeline_service_create_pipeline(pipeline={"display_name": "theirs"})
+    made = client._pipelines_api.pipeline_service_create_pipeline(
+        pipeline={"display_name": "theirs"}
+    )
     assert client.get_pipeline_id("theirs") == made.pipeline_id
     version = client.upload_pipeline_version(
         str(package.path), pipeline_version_name="v1", pipeline_id=made.pipeline_id
@@ -39,7 +41,8 @@ def test_the_official_client_works_with_the_fake(
     every = client.create_recurring_run(
         experiment.experiment_id,
         "theirs",
-        interval_second=3600,
+        interval_second="3600",
+        max_concurrency="1",
         pipeline_id=made.pipeline_id,
         version_id=version.pipeline_version_id,
     )
