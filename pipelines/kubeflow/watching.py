@@ -14,8 +14,8 @@ from pipelines.kubeflow.outcome import RunOutcome, outcome_of
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _MARKS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELED": "✗"}
-# What Argo runs between the steps.
-_INNER = ("-driver", "executor", "root", "iteration", "-exec", "exit-handler", "condition-")
+# What Argo runs between the steps, where the pipeline itself cannot be read.
+_INNER = ("-driver", "executor", "root", "iteration", "exit-handler", "condition-")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,7 @@ class _Watch:
         self.patience = patience
         self.follow_logs = follow_logs
         self.logs = Logs(api, run_id)
+        self.steps: frozenset[str] | None = None
         self.states: dict[str, str] = {}
         self.pending_since: dict[str, float] = {}
 
@@ -91,7 +92,9 @@ class _Watch:
                 self.say(f"  … not reached, trying again: {error}")
                 time.sleep(self.patience.poll)
                 continue
-            tasks = step_tasks(run)
+            if self.steps is None:
+                self.steps = _steps_of(self.api, run)
+            tasks = _step_tasks(run, self.steps)
             self._report(tasks)
             if run.get("state") in ENDED:
                 return outcome_of(run, tasks, self.logs)
@@ -141,13 +144,39 @@ class _Watch:
         return f"the run goes on: loomline submit --run {self.run_id} waits again"
 
 
-def step_tasks(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _steps_of(api: Api, run: Mapping[str, Any]) -> frozenset[str]:
+    """The names of a run's steps; none where its pipeline cannot be read."""
+    reference = run.get("pipeline_version_reference") or {}
+    spec: Any = run.get("pipeline_spec")
+    if reference.get("pipeline_version_id"):
+        path = f"{BASE}/pipelines/{reference['pipeline_id']}/versions"
+        try:
+            version = api.get(f"{path}/{reference['pipeline_version_id']}")
+        except KubeflowError:
+            return frozenset()
+        spec = version.get("pipeline_spec")
+    # With what is special to Kubernetes beside it, the pipeline is one level down.
+    spec = (spec or {}).get("pipeline_spec", spec) or {}
+    components = spec.get("components") or {}
+    return frozenset(
+        name
+        for dag in [spec.get("root") or {}, *components.values()]
+        for name, task in ((dag.get("dag") or {}).get("tasks") or {}).items()
+        if "executorLabel" in components.get(task["componentRef"]["name"], {})
+    )
+
+
+def _step_tasks(run: Mapping[str, Any], steps: frozenset[str]) -> dict[str, Mapping[str, Any]]:
     """The steps of a run by name, in the order in which they began; what Argo adds left out."""
     details = (run.get("run_details") or {}).get("task_details") or []
     named = [(str(task.get("display_name") or ""), task) for task in details]
-    steps = [(name, task) for name, task in named if name and not _is_inner(name)]
-    steps.sort(key=lambda item: str(item[1].get("create_time") or "9"))
-    return dict(steps)
+    wanted = [
+        (name, task)
+        for name, task in named
+        if (name in steps if steps else name and not _is_inner(name))
+    ]
+    wanted.sort(key=lambda item: str(item[1].get("create_time") or "9"))
+    return dict(wanted)
 
 
 def problem_of(task: Mapping[str, Any]) -> str:

@@ -116,6 +116,10 @@ class FakeKubeflow:
         if why:
             task["error"] = {"code": 13, "message": why, "details": []}
         details += [{**driver, "state": "SUCCEEDED"}, task]
+        # The exit handler's inner part and the condition are tasks, too, as Argo has it.
+        for inner in {"steps", *(["approved"] if name == "push" else [])}:
+            if not any(one["display_name"] == inner for one in details):
+                details.append({**driver, "display_name": inner, "state": "RUNNING"})
 
     def end(self, run: dict[str, Any], state: str, log: str = "") -> None:
         """Ends a run, with what its exit handler printed."""
@@ -135,6 +139,8 @@ class FakeKubeflow:
                 case "GET", ["pipelines", pipeline, "versions"]:
                     found = [v for v in self.versions.values() if v["pipeline_id"] == pipeline]
                     return self._page("pipeline_versions", found, query)
+                case "GET", ["pipelines", _, "versions", version] if version in self.versions:
+                    return 200, self.versions[version]
                 case "GET", [("pipelines" | "experiments" | "runs" | "recurringruns") as kind]:
                     key = "recurringRuns" if kind == "recurringruns" else kind
                     return self._page(key, self._matching(kind, query), query)

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from fake_kubeflow import FakeKubeflow
+from fake_kubeflow import FakeKubeflow, Fault
 from published_api import check, check_filter, operations
 
 from pipelines.compilation import Package
@@ -37,7 +37,8 @@ def test_the_official_client_works_with_the_fake(
     )
     kubeflow.step(kubeflow.runs[run.run_id], "train", "FAILED", why="exit code 1")
     seen = client.get_run(run.run_id)
-    assert seen.run_details.task_details[-1].error.message == "exit code 1"
+    told = [task.error.message for task in seen.run_details.task_details if task.error]
+    assert told == ["exit code 1"]
     every = client.create_recurring_run(
         experiment.experiment_id,
         "theirs",
@@ -48,6 +49,24 @@ def test_the_official_client_works_with_the_fake(
     )
     client.delete_recurring_run(every.recurring_run_id)
     assert kubeflow.recurring == {}
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_why_it_is_not_the_official_client(
+    kubeflow: FakeKubeflow, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """Should this fail, `kfp.Client` has learnt patience, and can take our client's place."""
+    from kfp import Client
+    from kfp_server_api import ApiException
+
+    monkeypatch.setattr(Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = Client(host=host)
+    kubeflow.faults = [Fault("GET", "/experiments", status)]
+    with pytest.raises(ApiException):
+        client.list_experiments()
+    assert kubeflow.requested("GET", "/experiments") == 1
 
 
 def test_the_published_operations_are_found() -> None:

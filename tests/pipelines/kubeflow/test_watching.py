@@ -68,7 +68,8 @@ def test_the_exit_code_is_the_outcome(
     assert f"{outcome}: approved: 8 of 11 rules pass" in result.stdout
     assert "  … train      running" in result.stdout
     assert "  ✓ train      succeeded" in result.stdout
-    assert "driver" not in result.stdout
+    for inner in ("driver", "  steps", " approved "):
+        assert inner not in result.stdout
     told = json.loads((tmp_path / "r.json").read_text("utf-8"))
     assert told["outcome"] == outcome
     assert told["run_id"] in kubeflow.runs
@@ -189,6 +190,17 @@ def test_a_long_outage_is_waited_through(kubeflow: FakeKubeflow, loomline: Looml
     result = loomline("--wait")
     assert result.exit_code == 0, result.output
     assert "… not reached, trying again: expected" in result.stdout
+
+
+def test_without_the_pipeline_the_steps_are_told_all_the_same(
+    kubeflow: FakeKubeflow, loomline: Loomline
+) -> None:
+    runs_well(kubeflow, "pushed")
+    kubeflow.faults = [Fault("GET", "/versions/", 403, times=9)]
+    result = loomline("--wait")
+    assert result.exit_code == 0, result.output
+    assert "  ✓ train      succeeded" in result.stdout
+    assert "driver" not in result.stdout
 
 
 def test_a_run_that_is_not_there(loomline: Loomline) -> None:
