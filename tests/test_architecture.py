@@ -70,6 +70,8 @@ LIGHT = [
     "pipelines.config",
     "pipelines.compilation",
     "pipelines.hardware.placing",
+    "pipelines.kubeflow.submission",
+    "pipelines.kubeflow.watching",
     "pipelines.local",
     "pipelines.present",
     "pipelines.registry",

@@ -91,8 +91,6 @@ class Api:
         """Everything of that name, page by page."""
         predicate = {"operation": "EQUALS", "key": "display_name", "string_value": name}
         params["filter"] = json.dumps({"predicates": [predicate]})
-        if self.connection.namespace and "experiment_id" not in params:
-            params["namespace"] = self.connection.namespace
         token = ""
         while True:
             page = self.get(path, **params, page_token=token, page_size=100)

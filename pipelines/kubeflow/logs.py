@@ -28,6 +28,7 @@ class Logs:
         self._run_id = run_id
         self._seen: dict[str, int] = {}
         self._names: dict[str, str] = {}
+        self._ended: set[str] = set()
 
     def text(self, task: Mapping[str, Any]) -> str:
         """Everything that a step printed, all attempts one after the other."""
@@ -37,8 +38,12 @@ class Logs:
 
     def news(self, task: Mapping[str, Any], final: bool) -> Iterator[str]:
         """The lines that a step printed since the last call; whole lines only, until it ends."""
-        text = self.text(task)
         key = str(task.get("task_id") or task.get("display_name"))
+        if key in self._ended:
+            return
+        if final:
+            self._ended.add(key)
+        text = self.text(task)
         seen = self._seen.get(key, 0)
         end = len(text) if final else text.rfind("\n") + 1
         if end > seen:

@@ -86,7 +86,8 @@ def upload(api: Api, package: Package) -> dict[str, Any]:
     """
 
     def find_pipeline() -> dict[str, Any] | None:
-        return next(api.listed(PIPELINES, "pipelines", package.name), None)
+        found = api.listed(PIPELINES, "pipelines", package.name, **_in_namespace(api))
+        return next(found, None)
 
     pipeline = api.made(
         PIPELINES,
@@ -236,7 +237,7 @@ def trigger_cron(text: str) -> dict[str, Any]:
 
 def _experiment(api: Api, name: str) -> str:
     def find() -> dict[str, Any] | None:
-        return next(api.listed(EXPERIMENTS, "experiments", name), None)
+        return next(api.listed(EXPERIMENTS, "experiments", name, **_in_namespace(api)), None)
 
     made = api.made(EXPERIMENTS, find, json={"display_name": name, **_in_namespace(api)})
     return str(made["experiment_id"])

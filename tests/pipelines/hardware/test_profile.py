@@ -18,7 +18,8 @@ def written(tmp_path: Path, text: str) -> str:
 def test_three_profiles_ship() -> None:
     assert available_hardware() == ["cpu", "gpu", "tpu"]
     assert load_hardware("cpu").accelerator is None
-    assert load_hardware("cpu").image == IMAGE
+    images = [load_hardware(name).image for name in available_hardware()]
+    assert images == [IMAGE, f"{IMAGE}-gpu", f"{IMAGE}-tpu"]
     gpu, tpu = load_hardware("gpu").accelerator, load_hardware("tpu").accelerator
     assert gpu
     assert tpu

@@ -108,5 +108,3 @@ def test_a_shared_cluster_wants_a_namespace(kubeflow: FakeKubeflow, host: str) -
         api.check()
     with Api(Connection(host, namespace="ada")) as api:
         api.check()
-        list(api.listed("/apis/v2beta1/experiments", "experiments", "mine"))
-    assert "namespace=ada" in kubeflow.requests[-1][1]

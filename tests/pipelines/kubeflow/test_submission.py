@@ -43,18 +43,24 @@ def test_the_same_content_is_uploaded_once(
     assert kubeflow.requested("POST", "upload_version") == 2
 
 
-def test_versions_are_found_behind_the_first_page(
-    kubeflow: FakeKubeflow, api: Api, package: Package, tmp_path: Path
-) -> None:
-    upload(api, package)
-    for layers in (1, 2, 3):
-        config = load_config("text", overrides=[f"train.layers={layers}"])
-        upload(api, compile_config(config, tmp_path / f"{layers}.yaml"))
-    pages = list(api.listed("/apis/v2beta1/pipelines", "pipelines", package.name))
-    assert len(pages) == 1
+def test_everything_of_a_name_is_found_page_by_page(api: Api, package: Package) -> None:
     for _ in range(5):
         start(api, package, upload(api, package), {}, "loomline", "one name")
     assert len(list(api.listed("/apis/v2beta1/runs", "runs", "one name"))) == 5
+
+
+def test_on_a_shared_cluster_everything_is_in_ones_namespace(
+    kubeflow: FakeKubeflow, host: str, package: Package
+) -> None:
+    kubeflow.multi_user = True
+    connection = Connection(host, namespace="ada")
+    for _ in range(2):
+        submit_run(connection, package, {})
+    [pipeline] = kubeflow.pipelines.values()
+    [experiment] = kubeflow.experiments.values()
+    assert pipeline["namespace"] == experiment["namespace"] == "ada"
+    assert len(kubeflow.runs) == 2
+    assert kubeflow.requested("GET", "namespace=ada") == 4
 
 
 LOST = [
