@@ -48,7 +48,15 @@ class Chosen:
         if target.is_dir():
             raise ConfigError(f"--to expects the name of a file. Received: {target}, a folder")
         config = load_config(self.config, self.profile, overrides)
-        package = compile_config(config, target, pipeline=self.pipeline, hardware=hardware)
+        package = compile_config(
+            config,
+            target,
+            pipeline=self.pipeline,
+            hardware=hardware,
+            name=self.config,
+            profile=self.profile,
+            overrides=overrides,
+        )
         named = f"{Path(self.config).stem}, {self.profile}, on {Path(self.hardware).stem}"
         click.echo(f"compiled {package.name} {package.version} ({named})")
         return package
@@ -91,8 +99,8 @@ def compile_command(
     be changed in the Kubeflow UI; so do those of the hardware that Kubeflow can change when a run
     starts. The same inputs give the same bytes, and the file carries their digest.
     """
+    from pipelines import registry
     from pipelines.config import available_configs
-    from pipelines.registry import PIPELINES
 
     chosen = Chosen(config, profile, pipeline, hardware, spot, image)
     if not everything:
@@ -102,7 +110,7 @@ def compile_command(
         return
     folder = destination or Path("build")
     for name in available_configs():
-        for kind in PIPELINES:
+        for kind in registry.PIPELINES:
             one = dataclasses.replace(chosen, config=name, pipeline=kind)
             target = folder / f"{kind}-{one.label}-{Path(hardware).stem}.yaml"
             one.compile(overrides, target)

@@ -21,7 +21,7 @@ import yaml
 from components.errors import ConfigError
 from pipelines.config import Config
 from pipelines.hardware import Hardware, load_hardware
-from pipelines.registry import definition_of
+from pipelines.registry import Use, definition_of
 
 DIGEST_PREFIX = "# Digest: sha256:"
 # Go's YAML takes these for numbers where PyYAML does not, such as 1e5.
@@ -56,6 +56,9 @@ def compile_config(
     *,
     pipeline: str = "training",
     hardware: Hardware | None = None,
+    name: str = "",
+    profile: str = "quick",
+    overrides: tuple[str, ...] = (),
 ) -> Package:
     """Writes a compiled pipeline, whose parameters default to the configuration's values.
 
@@ -64,13 +67,15 @@ def compile_config(
         destination: the YAML file to write.
         pipeline: which of `pipelines.registry.PIPELINES`.
         hardware: where the steps run; None for ordinary nodes.
+        name, profile, overrides: what the configuration was loaded from.
 
     Raises:
         ConfigError: there is no such pipeline.
     """
     from kfp import compiler
 
-    definition = definition_of(pipeline, config, hardware or load_hardware("cpu"))
+    use = Use(config, hardware or load_hardware("cpu"), name, profile, overrides)
+    definition = definition_of(pipeline, use)
     with tempfile.TemporaryDirectory(prefix="loomline-") as folder:
         raw = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(

@@ -25,10 +25,29 @@ class Definition:
     parameters: dict[str, Any]
 
 
-def _training(config: Config, hardware: Hardware) -> Definition:
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """What a pipeline is compiled for.
+
+    Attributes:
+        config: the configuration, whose values its parameters default to.
+        hardware: where its steps run.
+        name, profile, overrides: what the configuration was loaded from, for a pipeline that
+            loads it again on the cluster; see `load_config`.
+    """
+
+    config: Config
+    hardware: Hardware
+    name: str = ""
+    profile: str = "quick"
+    overrides: tuple[str, ...] = ()
+
+
+def _training(use: Use) -> Definition:
     # Imported here: loading a pipeline loads kfp.
     from pipelines.training import cluster_defaults, training
 
+    config, hardware = use.config, use.hardware
     parameters = {**config.parameters(), **RUN_DEFAULTS, **cluster_defaults(hardware)}
     if hardware.volume:
         mount = hardware.volume.mount
@@ -38,15 +57,15 @@ def _training(config: Config, hardware: Hardware) -> Definition:
 
 
 # Another pipeline is one line here: compile, submit and CI take it from there.
-PIPELINES: Mapping[str, Callable[[Config, Hardware], Definition]] = {"training": _training}
+PIPELINES: Mapping[str, Callable[[Use], Definition]] = {"training": _training}
 
 
-def definition_of(name: str, config: Config, hardware: Hardware) -> Definition:
-    """The pipeline of that name for a configuration and hardware.
+def definition_of(name: str, use: Use) -> Definition:
+    """The pipeline of that name, for what it is compiled for.
 
     Raises:
         ConfigError: there is none.
     """
     if name not in PIPELINES:
         raise ConfigError(f"no pipeline {name!r}: expected one of {', '.join(PIPELINES)}")
-    return PIPELINES[name](config, hardware)
+    return PIPELINES[name](use)

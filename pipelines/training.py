@@ -15,6 +15,9 @@ from pipelines.hardware.profile import Hardware
 from pipelines.modalities import Modality
 from pipelines.parameters import descriptions, section, types
 
+# Push publishes the next version: a second attempt could publish a model twice. The exit handler
+# tells people: a second one would tell them twice.
+ONCE = ("push", "summarize")
 NOTIFY = {"notify": "Tell people of a run that waits for approval, was rejected or failed."}
 
 
@@ -71,7 +74,10 @@ def _steps(modality: Modality, parameters: Mapping[str, Any], hardware: Hardware
     """
 
     def placed(task: Any, name: str) -> Any:
-        return task if hardware is None else place(task, name, hardware, parameters)
+        if hardware is None:
+            return task
+        tells = name == "summarize"
+        return place(task, name, hardware, parameters, retried=name not in ONCE, tells=tells)
 
     def step(name: str, **others: Any) -> Any:
         task = modality.component(name)(**section(modality, name, parameters), **others)

@@ -13,11 +13,10 @@ from typing import Any
 
 from pipelines.hardware.profile import Hardware
 
-# Push publishes the next version: a second attempt could publish a model twice. The exit handler
-# tells people: a second one would tell them twice.
-ONCE = ("push", "summarize")
 SECRET_KEYS = {"webhook_url": "LOOMLINE_WEBHOOK_URL", "smtp_url": "LOOMLINE_SMTP_URL"}
 CONFIG_KEYS = {"https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
+# An attempt may wait for a node that long, beside the time that it may run.
+_FOR_A_NODE = 24 * 60 * 60
 # Argo's own name of the attempt, such as 'text-x7k.root.train.executor(1)'.
 ATTEMPT_FIELD = "metadata.annotations['workflows.argoproj.io/node-name']"
 
@@ -61,7 +60,15 @@ def descriptions(hardware: Hardware) -> dict[str, str]:
     return {name: _DESCRIPTIONS[name] for name in defaults(hardware)}
 
 
-def place(task: Any, step: str, hardware: Hardware, parameters: Mapping[str, Any]) -> Any:
+def place(
+    task: Any,
+    step: str,
+    hardware: Hardware,
+    parameters: Mapping[str, Any],
+    *,
+    retried: bool = True,
+    tells: bool = False,
+) -> Any:
     """Says where a step of a pipeline runs.
 
     Args:
@@ -69,6 +76,8 @@ def place(task: Any, step: str, hardware: Hardware, parameters: Mapping[str, Any
         step: its name.
         hardware: the profile.
         parameters: the pipeline's parameters, of which `defaults` names those that are needed.
+        retried: run it again where its pod failed.
+        tells: give it the addresses of those who are notified.
 
     Returns:
         The task.
@@ -85,25 +94,37 @@ def place(task: Any, step: str, hardware: Hardware, parameters: Mapping[str, Any
         _on_the_models_nodes(task, hardware, parameters)
     if hardware.scratch:
         kubernetes.empty_dir_mount(task, "scratch", "/tmp", size_limit=hardware.scratch)
-    if step not in ONCE and hardware.retries.count:
+    minutes = hardware.timeout_minutes
+    timeout = 60 * (minutes.train if step == "train" else minutes.others)
+    kubernetes.set_timeout(task, timeout)
+    if retried and hardware.retries.count:
         retries = hardware.retries
         task.set_retry(
             retries.count,
             backoff_duration=f"{retries.backoff_seconds}s",
             backoff_factor=retries.factor,
-            backoff_max_duration=f"{retries.max_seconds}s",
+            backoff_max_duration=f"{_all_attempts(hardware, timeout)}s",
         )
-    minutes = hardware.timeout_minutes
-    kubernetes.set_timeout(task, 60 * (minutes.train if step == "train" else minutes.others))
     if hardware.volume:
         mount = hardware.volume.mount
         kubernetes.mount_pvc(task, parameters["cluster_volume"], mount)
         kubernetes.use_field_path_as_env(task, "LOOMLINE_ATTEMPT", ATTEMPT_FIELD)
         task.set_env_variable("LOOMLINE_MISTAKES", f"{mount}/mistakes")
     kubernetes.use_config_map_as_env(task, parameters["cluster_config"], CONFIG_KEYS, optional=True)
-    if step == "summarize":
+    if tells:
         kubernetes.use_secret_as_env(task, parameters["cluster_secret"], SECRET_KEYS, optional=True)
     return task
+
+
+def _all_attempts(hardware: Hardware, timeout: int) -> int:
+    """Seconds that all attempts of a step may take together.
+
+    Argo counts what it calls the longest backoff from the start of the first attempt, and ends the
+    pods of later ones by it: Kubeflow's default, an hour, would let no long training be retried.
+    """
+    retries = hardware.retries
+    waits = sum(retries.backoff_seconds * int(retries.factor**n) for n in range(retries.count))
+    return (retries.count + 1) * (timeout + _FOR_A_NODE) + waits
 
 
 def _on_the_models_nodes(task: Any, hardware: Hardware, parameters: Mapping[str, Any]) -> None:

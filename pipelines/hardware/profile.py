@@ -55,8 +55,8 @@ class Retries(_Strict):
 
     count: int = Field(default=2, ge=0, le=10, description="Attempts after the first.")
     backoff_seconds: int = Field(default=60, ge=0, description="Wait before the first of them.")
-    factor: float = Field(default=2.0, ge=1, description="By which each wait is longer.")
-    max_seconds: int = Field(default=3600, ge=1, description="After which no other is begun.")
+    # Kubeflow takes a fraction, and Argo, which it hands it to, does not.
+    factor: int = Field(default=2, ge=1, description="By which each wait is longer.")
 
 
 class Timeouts(_Strict):

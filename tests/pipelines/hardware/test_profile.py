@@ -52,6 +52,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("accelerator: {type: x, count: 1}\nmodel_steps: []", "expected model_steps for the acc"),
         ("model_steps: [trian]", "Received: 'trian'"),
         ("retries: {count: 99}", "retries.count: input should be less than or equal to 10"),
+        ("retries: {factor: 1.5}", "retries.factor: input should be a valid integer"),
         ("volume: {claim: a, mount: data}", "volume.mount: string should match pattern"),
         ("- a list", "input should be a valid dictionary"),
         ("a: [", "expected a YAML file in UTF-8. Received: while parsing"),
