@@ -9,12 +9,12 @@ people, and the UI has it, too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from pipelines.kubeflow.api import Api
 from pipelines.kubeflow.errors import KubeflowError
+from pipelines.kubeflow.run_steps import Step
 
 _TEMPLATES = ("system-container-impl", "retry-system-container-impl")
 _LAST = 20
@@ -30,29 +30,26 @@ class Logs:
         self._names: dict[str, str] = {}
         self._ended: set[str] = set()
 
-    def text(self, task: Mapping[str, Any]) -> str:
+    def text(self, step: Step) -> str:
         """Everything that a step printed, all attempts one after the other."""
-        nodes = [str(child.get("pod_name") or "") for child in task.get("child_tasks") or []]
-        texts = [self._of_node(node) for node in [str(task.get("pod_name") or ""), *nodes] if node]
-        return "".join(text for text in texts if text)
+        return "".join(self._of_node(node) for node in step.nodes)
 
-    def news(self, task: Mapping[str, Any], final: bool) -> Iterator[str]:
+    def news(self, step: Step) -> Iterator[str]:
         """The lines that a step printed since the last call; whole lines only, until it ends."""
-        key = str(task.get("task_id") or task.get("display_name"))
-        if key in self._ended:
+        if step.name in self._ended:
             return
-        if final:
-            self._ended.add(key)
-        text = self.text(task)
-        seen = self._seen.get(key, 0)
-        end = len(text) if final else text.rfind("\n") + 1
+        if step.ended:
+            self._ended.add(step.name)
+        text = self.text(step)
+        seen = self._seen.get(step.name, 0)
+        end = len(text) if step.ended else text.rfind("\n") + 1
         if end > seen:
-            self._seen[key] = end
+            self._seen[step.name] = end
             yield from text[seen:end].splitlines()
 
-    def last_lines(self, task: Mapping[str, Any]) -> list[str]:
+    def last_lines(self, step: Step) -> list[str]:
         """The end of what a step printed."""
-        return self.text(task).splitlines()[-_LAST:]
+        return self.text(step).splitlines()[-_LAST:]
 
     def _of_node(self, node: str) -> str:
         known = self._names.get(node)

@@ -13,6 +13,7 @@ from components.errors import ERROR_PREFIX
 from components.summarize.records import Records
 from pipelines.finishing.finish import SUMMARY_PREFIX
 from pipelines.kubeflow.logs import Logs
+from pipelines.kubeflow.run_steps import Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,7 @@ class RunOutcome:
     figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def outcome_of(
-    run: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], logs: Logs
-) -> RunOutcome:
+def outcome_of(run: Mapping[str, Any], steps: Mapping[str, Step], logs: Logs) -> RunOutcome:
     """Reads the outcome of a run that has ended.
 
     The exit handler writes it into the run's records, where this machine may see the volume they
@@ -44,44 +43,38 @@ def outcome_of(
 
     Args:
         run: the run, as the API describes it.
-        tasks: its steps.
+        steps: its steps.
         logs: their logs.
     """
     state = run.get("state")
     if state == "CANCELED":
         return RunOutcome("cancelled", "somebody cancelled it, in the UI or by the API")
     if state == "FAILED":
-        return _failure(run, tasks, logs)
+        return _failure(run, steps, logs)
     summary = _recorded(run)
-    if not summary and "summarize" in tasks:
-        summary = _summary(logs.text(tasks["summarize"]))
+    if not summary and "summarize" in steps:
+        summary = _summary(logs.text(steps["summarize"]))
     if summary.get("outcome"):
         decision = summary.get("decision") or {}
         figures = summary.get("figures") or {}
         return RunOutcome(str(summary["outcome"]), str(decision.get("reason", "")), False, figures)
-    if "gate" not in tasks:
+    if "gate" not in steps:
         return RunOutcome("finished", "")
-    if (tasks.get("push") or {}).get("state") == "SUCCEEDED":
+    if "push" in steps and steps["push"].state == "SUCCEEDED":
         return RunOutcome("pushed", "published, or waiting where a person has the last word")
     return RunOutcome("rejected", "the gate did not let it through; its page says why")
 
 
-def _failure(
-    run: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], logs: Logs
-) -> RunOutcome:
-    failed = {name: task for name, task in tasks.items() if task.get("state") == "FAILED"}
-    for name, task in failed.items():
-        if mistake := _after(ERROR_PREFIX, f"{logs.text(task)}\n{_told(task)}"):
-            return RunOutcome("failed", f"{name}: {mistake}", user_error=True)
-    told = [f"{name}: {_told(task)}" for name, task in failed.items() if _told(task)]
+def _failure(run: Mapping[str, Any], steps: Mapping[str, Step], logs: Logs) -> RunOutcome:
+    failed = [step for step in steps.values() if step.state == "FAILED"]
+    for step in failed:
+        if mistake := _after(ERROR_PREFIX, f"{logs.text(step)}\n{step.problem}"):
+            return RunOutcome("failed", f"{step.name}: {mistake}", user_error=True)
+    told = [f"{step.name}: {step.problem}" for step in failed if step.problem]
     message = str((run.get("error") or {}).get("message") or "")
-    named = ", ".join(failed) or "a step"
+    named = ", ".join(step.name for step in failed) or "a step"
     reason = told[0] if told else message or f"{named} failed; its log is in the UI"
     return RunOutcome("failed", " ".join(reason.split()))
-
-
-def _told(task: Mapping[str, Any]) -> str:
-    return str((task.get("error") or {}).get("message") or "")
 
 
 def _recorded(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,25 +101,47 @@ class FakeKubeflow:
     def step(
         self, run: dict[str, Any], name: str, state: str, log: str = "", why: str = ""
     ) -> None:
-        """Sets a step's state, as the API shows it: the step, its driver, its executor's pod."""
+        """Sets a step's state, as the API shows it.
+
+        A step is Argo's nodes: its driver; the step, which runs while its pod waits; its executor;
+        the executor's attempts, of which the last is the pod. A node's children are its parts, and
+        what comes after it.
+        """
         details = run["run_details"]["task_details"]
-        for task in [task for task in details if task["display_name"] in (name, f"{name}-driver")]:
-            details.remove(task)
-        number = 1000 + STEPS.index(name) if name in STEPS else 999
+        number = 1000 + 10 * (STEPS.index(name) if name in STEPS else 90)
         node = f"run-abcde-{number}"
-        self.logs[f"run-abcde-system-container-impl-{number}"] = log
-        common = {"run_id": run["run_id"], "create_time": f"2026-11-28T10:00:{number % 60:02d}Z"}
-        driver = {**common, "task_id": f"{node}-d", "display_name": f"{name}-driver"}
-        task = {**common, "task_id": node, "display_name": name, "state": state}
-        if state != "PENDING":
-            task["child_tasks"] = [{"pod_name": node}]
-        if why:
-            task["error"] = {"code": 13, "message": why, "details": []}
-        details += [{**driver, "state": "SUCCEEDED"}, task]
-        # The exit handler's inner part and the condition are tasks, too, as Argo has it.
-        for inner in {"steps", *(["approved"] if name == "push" else [])}:
+        details[:] = [one for one in details if not one["pod_name"].startswith(node[:-1])]
+        retried = name not in ("push", "summarize")
+
+        def part(digit: int, shown: str, state: str, children: tuple[str, ...]) -> None:
+            one = {"run_id": run["run_id"], "task_id": str(uuid.uuid4()), "display_name": shown}
+            one |= {"pod_name": f"{node[:-1]}{digit}", "state": state}
+            one |= {"create_time": f"2026-11-28T10:{number // 10 % 60:02d}:0{digit}Z"}
+            if children:
+                one["child_tasks"] = [{"pod_name": child} for child in children]
+            if why and digit == (3 if retried else 2):
+                one["error"] = {"code": 13, "message": why, "details": []}
+            details.append(one)
+
+        after = f"run-abcde-{number + 10}"
+        part(0, f"{name}-driver", "SUCCEEDED", (f"{node[:-1]}1",))
+        waits = "RUNNING" if state == "PENDING" else state
+        if state == "SKIPPED":
+            part(1, name, state, ())
+        else:
+            part(1, name, waits, (f"{node[:-1]}2",))
+            if retried:
+                part(2, "executor", waits, (f"{node[:-1]}3", after))
+                part(3, "executor(0)", state, (after,))
+            else:
+                part(2, "executor", state, (after,))
+        template = "retry-system-container-impl" if retried else "system-container-impl"
+        self.logs[f"run-abcde-{template}-{number + (3 if retried else 2)}"] = log
+        # The exit handler's inner part and the condition are nodes, too.
+        for inner in ("steps", *(["approved"] if name == "push" else [])):
             if not any(one["display_name"] == inner for one in details):
-                details.append({**driver, "display_name": inner, "state": "RUNNING"})
+                shown = {"run_id": run["run_id"], "display_name": inner, "state": "RUNNING"}
+                details.append({**shown, "pod_name": f"run-abcde-{inner}"})
 
     def end(self, run: dict[str, Any], state: str, log: str = "") -> None:
         """Ends a run, with what its exit handler printed."""
