@@ -256,14 +256,10 @@ class _Submission:
             return {**told, "run_id": run_id}
 
     def _name(self, recurring: bool) -> str:
+        label, pipeline = self.chosen.label, self.chosen.pipeline
+        named = label if pipeline == "training" else f"{pipeline}-{label}"
         # A schedule has one name, so that the next one takes its place.
-        time = "" if recurring else f"-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        label = self.chosen.label
-        return (
-            f"{label}{time}"
-            if self.chosen.pipeline == "training"
-            else (f"{self.chosen.pipeline}-{label}{time}")
-        )
+        return named if recurring else f"{named}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
     def _arguments(self, package: Any, name: str, records: str, recurring: bool) -> dict[str, Any]:
         from pipelines.config import load_config

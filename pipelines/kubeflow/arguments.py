@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from components.errors import ConfigError, LoomlineError
+from components.errors import ConfigError, DataError
+from components.validate.suite import suite_path
 from pipelines.compilation import Package
 from pipelines.config import Config
 from pipelines.digests import code_digest, inputs_fingerprint
@@ -64,12 +65,15 @@ def of_this_run(package: Package, config: Config, run: str, records: str) -> dic
         config: the configuration with its overrides.
         run: the run's name.
         records: the folder of all runs' records on the cluster; empty for none.
+
+    Raises:
+        ConfigError: there is no such kind of source, or no such suite.
     """
     try:
         source = config.kind.snapshot_digest(config.source)
-    except (LoomlineError, OSError):
+    except (DataError, OSError):
         source = f"unknown-{uuid.uuid4().hex}"
-    code = code_digest()
+    code = _code_digest(config.validation.suite)
     fingerprint = inputs_fingerprint(config, source, code)
     values: dict[str, Any] = {
         "source_digest": source,
@@ -78,3 +82,14 @@ def of_this_run(package: Package, config: Config, run: str, records: str) -> dic
         "provenance": provenance_of(config, run, source, code, fingerprint, ""),
     }
     return {name: value for name, value in values.items() if name in package.parameters}
+
+
+def _code_digest(suite: str) -> str:
+    """The digest of the code, to which a suite of one's own belongs where this machine has it."""
+    try:
+        return code_digest(suite_path(suite))
+    except ConfigError:
+        # A path that may be one of the cluster's; a name that no suite has is a mistake.
+        if "/" not in suite:
+            raise
+        return code_digest()

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_kubeflow import FakeKubeflow
 
+from components.validate.suite import suite_path
 from pipelines.cli import main
 from pipelines.compilation import Package
 from pipelines.digests import code_digest
@@ -27,7 +28,7 @@ def test_a_run_gets_what_tells_it_apart(kubeflow: FakeKubeflow, loomline: Loomli
     assert result.exit_code == 0, result.output
     parameters = handed_over(kubeflow)
     assert set(parameters) == {"source_digest", "code_digest", "records", "provenance"}
-    assert parameters["code_digest"] == code_digest()
+    assert parameters["code_digest"] == code_digest(suite_path("text"))
     assert parameters["records"] == "/loomline/records/run-7"
     provenance = parameters["provenance"]
     assert provenance["run"] == "run-7"
@@ -136,6 +137,8 @@ def test_an_edited_package_is_refused_unless_that_is_meant(
         (["--param=train_layres=6"], "no parameter 'train_layres'"),
         (["--param=a=["], "--param a: the value is not YAML"),
         (["--set=train.layres=6"], "Did you mean train.layers?"),
+        (["--set=validate.suite=txet"], "validate.suite"),
+        (["--set=ingest.source=sotu:1900"], "expected nothing after 'sotu:'"),
         (["--profile=fast"], "Accepted: quick, full"),
         (["--package={tmp}/none.yaml"], "expected a compiled pipeline at"),
         (["--token-file={tmp}/none"], "--token-file expects a file with a token"),
