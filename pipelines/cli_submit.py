@@ -268,8 +268,9 @@ class _Submission:
         config = load_config(self.chosen.config, self.chosen.profile, self.overrides)
         run = arguments.of_this_run(package, config, name, records)
         if recurring:
-            # The digest of today's data would be a lie tomorrow; nothing is cached instead.
-            run.pop("source_digest", None)
+            # A digest of today's data would be a lie tomorrow; nothing is cached instead.
+            for digest in ("source_digest", "prompts_digest"):
+                run.pop(digest, None)
         return {
             **arguments.overridden(config, self.overrides),
             **run,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.artifacts import digest_files
 from components.errors import ConfigError, DataError
 from components.validate.suite import suite_path
 from pipelines.compilation import Package
@@ -72,16 +74,25 @@ def of_this_run(package: Package, config: Config, run: str, records: str) -> dic
     try:
         source = config.kind.snapshot_digest(config.source)
     except (DataError, OSError):
-        source = f"unknown-{uuid.uuid4().hex}"
+        source = _never_the_same()
+    prompts = Path(config.drift.prompts) if config.drift.prompts else None
+    asked = "" if prompts is None else _never_the_same()
+    if prompts is not None and prompts.is_file():
+        asked = digest_files(prompts)
     code = _code_digest(config.validation.suite)
     fingerprint = inputs_fingerprint(config, source, code)
     values: dict[str, Any] = {
         "source_digest": source,
+        "prompts_digest": asked,
         "code_digest": code,
         "records": f"{records.rstrip('/')}/{run}" if records else "",
         "provenance": provenance_of(config, run, source, code, fingerprint, ""),
     }
     return {name: value for name, value in values.items() if name in package.parameters}
+
+
+def _never_the_same() -> str:
+    return f"unknown-{uuid.uuid4().hex}"
 
 
 def _code_digest(suite: str) -> str:

@@ -1,6 +1,7 @@
 """Compiled files are the same for the same inputs, and an edited one is noticed."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -14,9 +15,7 @@ from components.errors import ConfigError
 from pipelines.cli import main
 from pipelines.compilation import compile_config, read_package
 from pipelines.config import available_configs, load_config
-from pipelines.parameters import RUN_PARAMETERS
 from pipelines.registry import PIPELINES
-from pipelines.training import NOTIFY
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,20 +50,16 @@ def test_another_input_gives_another_digest(compiled: Path, tmp_path: Path) -> N
 
 def test_the_how_to_tells_the_parameters_as_they_are(compiled: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "run-on-kubeflow.md").read_text("utf-8")
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| of the ")]
-    told = {row[0].removeprefix("| "): row[1:] for row in rows if len(row) == 3}
+    examples = re.findall(r"(?m)^\| of the .* \| `(\w+)`, (\w+), (\w+): (.*) \|$", page)
     parameters = read_package(compiled).parameters
-    kinds = {
-        "of the hardware, `hardware_*`": [x for x in parameters if x.startswith("hardware_")],
-        "of the cluster, `cluster_*`": [x for x in parameters if x.startswith("cluster_")],
-        "of the run": [*RUN_PARAMETERS, *NOTIFY],
-    }
-    assert set(told) == {*kinds, "of the steps, `STEP_OPTION`"}
-    for kind, names in kinds.items():
-        assert told[kind][0].split(",")[0] == str(len(names)), kind
-    for _, example in told.values():
-        name, rest = example.removesuffix(" |").split("`, ", 1)
-        assert parameters[name.strip("`")]["description"] in rest
+    kinds = {"integer": "NUMBER_INTEGER", "string": "STRING"}
+    assert len(examples) == 4
+    for name, kind, default, description in examples:
+        told = parameters[name]
+        assert told["description"] == description
+        assert told["parameterType"] == kinds[kind]
+        value = told["defaultValue"]
+        assert default == (f"{value:g}" if isinstance(value, float) else value or "empty")
 
 
 def test_a_file_that_was_laid_out_anew_is_still_itself(compiled: Path, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ def test_a_run_gets_what_tells_it_apart(kubeflow: FakeKubeflow, loomline: Loomli
     result = loomline("--run-name=run-7")
     assert result.exit_code == 0, result.output
     parameters = handed_over(kubeflow)
-    assert set(parameters) == {"source_digest", "code_digest", "records", "provenance"}
+    digests = {"source_digest", "prompts_digest", "code_digest"}
+    assert set(parameters) == {*digests, "records", "provenance"}
+    assert parameters["prompts_digest"] == ""
     assert parameters["code_digest"] == code_digest(suite_path("text"))
     assert parameters["records"] == "/loomline/records/run-7"
     provenance = parameters["provenance"]
