@@ -48,8 +48,10 @@ GO_kustomize := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
 GO_prism := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 GO_TOOLS := $(addprefix .tools/,fake-gcs-server kube-score kubeconform kustomize prism)
 GRAFANA_SCHEMA := .tools/grafana-schema/dashboard.json
+# Newer ones want a newer Node than Debian's.
+GITLAB_CI_LOCAL := .tools/gitlab-ci-local/node_modules/.bin/gitlab-ci-local
 .PHONY: test-tools
-test-tools: $(READY) $(GO_TOOLS) $(GRAFANA_SCHEMA) ## Install what some tests use: browser, databases, Prometheus, emulators, Kubernetes' tools, pictures
+test-tools: $(READY) $(GO_TOOLS) $(GRAFANA_SCHEMA) $(GITLAB_CI_LOCAL) ## Install what some tests use: browser, databases, Prometheus, emulators, Kubernetes' tools, pictures
 	@$(BIN)/python tests/serving/manifests/make_schemas.py .tools/schemas
 	@command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core golang-go openssl postgresql >/dev/null; }
 	@ls /usr/share/datasets/fashion-mnist /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf /usr/share/unicode/emoji >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends dataset-fashion-mnist fonts-noto-color-emoji unicode-data >/dev/null; }
@@ -66,6 +68,10 @@ $(GRAFANA_SCHEMA): tests/manifests/monitoring/make_grafana_schema
 test-apiserver: test-tools ## Build Kubernetes' API server (ten minutes of CPU) and have it take the manifests
 	$(BIN)/python tests/serving/manifests/make_apiserver.py .tools
 	$(BIN)/python -m pytest tests/serving/manifests/test_apiserver.py $(ARGS)
+
+$(GITLAB_CI_LOCAL):
+	@command -v npm >/dev/null && command -v rsync >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends nodejs npm rsync >/dev/null; }
+	npm install --silent --no-audit --no-fund --prefix .tools/gitlab-ci-local gitlab-ci-local@4.61.1
 
 .PHONY: image
 image: $(READY) ## Build the image of every step: for processors, or ARGS=gpu, tpu or tfx

@@ -24,6 +24,9 @@ import contextlib
 import errno
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
+
+from components.attempts import earlier_mistake, remember_mistake
 
 USER_ERROR_EXIT_CODE = 2
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -91,12 +94,16 @@ def one_line_errors() -> Iterator[None]:
     """Ends the process with one line and exit code 2 where the user can mend the cause.
 
     That is a LoomlineError, or a disk that is full or refuses to be written. Anything else keeps
-    its traceback: it is a defect of ours.
+    its traceback: it is a defect of ours. Where a cluster runs the step again all the same, it ends
+    by the same line at once.
     """
+    if message := earlier_mistake():
+        _end(message)
     try:
         yield
     except LoomlineError as error:
         message = " ".join(str(error).split())
+        remember_mistake(message)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -104,5 +111,9 @@ def one_line_errors() -> Iterator[None]:
         message = f"expected a disk that can be written{where}. Received: {error.strerror}"
     else:
         return
+    _end(message)
+
+
+def _end(message: str) -> NoReturn:
     print(f"{ERROR_PREFIX}{message}", file=sys.stderr, flush=True)
     raise SystemExit(USER_ERROR_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""The command line: run, compile and config; the commands about serving are added to them."""
+"""The command line: run and config; the commands about clusters and serving are added to them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import click
 
 from components.errors import USER_ERROR_EXIT_CODE, LoomlineError
 from pipelines.checking import check
+from pipelines.cli_kubeflow import compile_command
 from pipelines.cli_monitor import monitor
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
 from pipelines.cli_policy import policy
 from pipelines.cli_review import approve, pending, reject, settle
 from pipelines.cli_serving import generate, serve
+from pipelines.cli_submit import submit_command
 from pipelines.comparing import compare
+from pipelines.exit_codes import INTERRUPTED_EXIT_CODE, REJECTED_EXIT_CODE
 from pipelines.registering import add, register
 from serving.export.commands import export
 from serving.gateway.metrics_command import metrics
@@ -30,9 +33,6 @@ from serving.store.request_commands import requests
 
 if TYPE_CHECKING:
     from pipelines.local import RunResult
-
-REJECTED_EXIT_CODE = 3
-INTERRUPTED_EXIT_CODE = 130
 
 
 class _OneLine(click.Group):
@@ -138,64 +138,11 @@ def run(
 
 def _tell(outcome: RunResult) -> None:
     """Notifies people of a run that needs them."""
-    if outcome.outcome not in ("pending", "rejected", "failed"):
-        return
-    from serving.notify import notify
+    from pipelines.finishing.finish import tell
 
-    name = outcome.records.path.name
-    what = {"pending": "waits for approval"}.get(outcome.outcome, outcome.outcome)
-    text = f"Run {name} {what}\n{outcome.reason}\nReports: {outcome.records.path}"
-    if outcome.outcome == "pending":
-        text += f"\nloomline approve {name}, or loomline reject {name}"
-    for problem in notify(text):
+    records = outcome.records.path
+    for problem in tell(outcome.outcome, records.name, outcome.reason, str(records)):
         click.echo(problem, err=True)
-
-
-@main.command("compile")
-@CONFIG
-@PROFILE
-@SET
-@click.option(
-    "--pipeline",
-    type=click.Choice(["training", "monitoring"]),
-    default="training",
-    show_default=True,
-    help="Which of the configuration's pipelines.",
-)
-@click.option("--image", default="", help="Image of every step; NAME@sha256:... pins it.")
-@click.option(
-    "--to",
-    "destination",
-    type=click.Path(path_type=Path),
-    help="YAML file to write.  [default: build/CONFIG-PROFILE.yaml, and "
-    "build/CONFIG-PROFILE-monitoring.yaml]",
-)
-def compile_command(
-    config: str,
-    profile: str,
-    overrides: tuple[str, ...],
-    pipeline: str,
-    image: str,
-    destination: Path | None,
-) -> None:
-    """Compile a pipeline to YAML for Kubeflow.
-
-    The configuration's values become the defaults of the pipeline's parameters, each of which can
-    be changed in the Kubeflow UI.
-    """
-    from components.image import IMAGE
-    from pipelines.compilation import compile_monitoring, compile_training
-    from pipelines.config import load_config
-
-    suffix = "-monitoring" if pipeline == "monitoring" else ""
-    target = destination or Path("build") / f"{Path(config).stem}-{profile}{suffix}.yaml"
-    loaded = load_config(config, profile, overrides)
-    if pipeline == "monitoring":
-        # A retraining on the cluster reads the configuration that lies in the image.
-        compile_monitoring(loaded, config, profile, overrides, target, image or IMAGE)
-    else:
-        compile_training(loaded, target, image or IMAGE)
-    click.echo(f"compiled {config} ({profile}) to {target}")
 
 
 @main.command("config")
@@ -219,6 +166,8 @@ def config_command(config: str, profile: str, overrides: tuple[str, ...]) -> Non
         click.echo(f"      # {type(loaded.monitoring).model_fields[name].description}")
 
 
+main.add_command(compile_command)
+main.add_command(submit_command)
 main.add_command(monitor)
 main.add_command(check)
 main.add_command(serve)

@@ -26,3 +26,19 @@ OUTPUT = click.option(
     type=click.Path(path_type=Path),
     help="Folder for artifacts, cache, models and reports.  [default: runs/CONFIG]",
 )
+PIPELINE = click.option(
+    "--pipeline",
+    default="training",
+    show_default=True,
+    help="Which pipeline; `loomline compile --all` names them.",
+)
+HARDWARE = click.option(
+    "--hardware",
+    default="cpu",
+    show_default=True,
+    help="Where the steps run: cpu, gpu, tpu, or the path of a YAML file.",
+)
+SPOT = click.option(
+    "--spot", is_flag=True, help="Run the model's steps on nodes that may be taken away."
+)
+IMAGE = click.option("--image", default="", help="Image of every step; NAME@sha256:... pins it.")

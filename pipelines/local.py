@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pipelines.config import Config
 from pipelines.containers import Containers, folders_of, image_id
 from pipelines.digests import code_digest, files_of, inputs_fingerprint
 from pipelines.output import Output, locked
+from pipelines.provenance import provenance_of
 from pipelines.steps import Listener, StepRecord, run_pipeline
 
 # What each step imports that takes seconds; see `pipelines.warm`.
@@ -128,16 +128,9 @@ def _arguments(config: Config, output: Output, image: str) -> tuple[dict[str, An
         "champion_digest": saved_model_digest(champion) if champion else "",
         "checkpoints": str(output.checkpoints.resolve()),
         "records": str(records.path),
-        "provenance": {
-            "run": records.path.name,
-            "inputs_fingerprint": fingerprint,
-            "source_digest": source,
-            "code_digest": code,
-            "code_revision": _revision(),
-            "config_digest": config.digest(),
-            "config": config.model_dump(mode="json", by_alias=True, exclude_none=True),
-            "champion": str(champion or ""),
-        },
+        "provenance": provenance_of(
+            config, records.path.name, source, code, fingerprint, str(champion or "")
+        ),
     }
     return arguments, records
 
@@ -171,15 +164,6 @@ def _containers(
     containers = Containers(image, output.root, (output.root, base_path), tuple(readable))
     containers.stop_leftovers()
     return containers
-
-
-def _revision() -> str:
-    """The git revision of the code, marked where files differ from it; empty outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        return asked.stdout.strip()
-    return ""
 
 
 def _result(steps: list[StepRecord], records: Records, seconds: float) -> RunResult:

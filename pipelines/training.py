@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
 
-from components.options import describe
+from pipelines.hardware.placing import defaults, place
+from pipelines.hardware.placing import descriptions as hardware_descriptions
+from pipelines.hardware.profile import Hardware
 from pipelines.modalities import Modality
 from pipelines.parameters import descriptions, section, types
+from pipelines.typed import typed_pipeline
+
+# Push publishes the next version: a second attempt could publish a model twice. The exit handler
+# tells people: a second one would tell them twice.
+ONCE = ("push", "summarize")
+NOTIFY = {"notify": "Tell people of a run that waits for approval, was rejected or failed."}
 
 
-def training(modality: Modality) -> Any:
+def training(modality: Modality, hardware: Hardware | None = None) -> Any:
     """The pipeline for one modality, with that modality's options as its typed parameters.
 
-    Kubeflow takes a pipeline's parameters from the signature of a function, so the function gets
-    the signature that the options spell out.
+    Args:
+        modality: whose steps and options.
+        hardware: where the steps run on a cluster; None where they run on this machine, whose
+            command tells people by itself.
     """
     parameters = types(modality)
+    described = descriptions(modality)
+    if hardware is not None:
+        parameters |= {name: type(value) for name, value in cluster_defaults(hardware).items()}
+        described |= {**NOTIFY, **hardware_descriptions(hardware)}
 
-    def pipeline(*values: Any) -> None:
-        _steps(modality, dict(zip(parameters, values, strict=True)))
-
-    pipeline.__doc__ = _steps.__doc__
-    pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-            for name, kind in parameters.items()
-        ]
+    return typed_pipeline(
+        f"loomline-training-{modality.name}",
+        functools.partial(_steps, modality, hardware),
+        parameters,
+        described,
+        _steps.__doc__,
     )
-    described = describe(**descriptions(modality))(pipeline)
-    return dsl.pipeline(name=f"loomline-training-{modality.name}")(described)
 
 
-def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
+def cluster_defaults(hardware: Hardware) -> dict[str, Any]:
+    """The parameters that a compiled pipeline has beside those of a local run."""
+    return {"notify": True, **defaults(hardware)}
+
+
+def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[str, Any]) -> None:
     """Takes raw data to a gated model that is published for TensorFlow Serving.
 
     1. ingest reads the source and splits it by digest;
@@ -48,18 +62,28 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
     7. gate decides by the policy's rules;
     8. push publishes what the gate approved.
 
-    However the run ends, summarize writes down how.
+    However the run ends, summarize writes down how, and tells people where one is needed.
     """
 
+    def placed(task: Any, name: str) -> Any:
+        if hardware is None:
+            return task
+        tells = name == "summarize"
+        return place(task, name, hardware, parameters, retried=name not in ONCE, tells=tells)
+
     def step(name: str, **others: Any) -> Any:
-        return modality.component(name)(**section(modality, name, parameters), **others)
+        task = modality.component(name)(**section(modality, name, parameters), **others)
+        return placed(task, name)
 
     def of_the_run(*names: str) -> dict[str, Any]:
         return {name: parameters[name] for name in names}
 
-    from components.summarize.component import summarize
+    from pipelines.finishing.component import summarize
 
-    finish = summarize(**of_the_run("records", "provenance")).set_caching_options(False)
+    finish = summarize(
+        **of_the_run("records", "provenance"), notify=parameters.get("notify", False)
+    ).set_caching_options(False)
+    placed(finish, "summarize")
     with dsl.ExitHandler(finish, name="steps"):
         ingested = step("ingest", **of_the_run("source_digest", "code_digest"))
         checked = step(

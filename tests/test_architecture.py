@@ -68,8 +68,13 @@ def test_only_interfaces_and_pipelines_know_kfp() -> None:
 LIGHT = [
     "pipelines.cli",
     "pipelines.config",
+    "pipelines.compilation",
+    "pipelines.hardware.placing",
+    "pipelines.kubeflow.submission",
+    "pipelines.kubeflow.watching",
     "pipelines.local",
     "pipelines.present",
+    "pipelines.registry",
     "pipelines.training",
     "serving.client",
     *(name_of(path) for path in MODULES if path.name in ("component.py", "options.py")),

@@ -9,23 +9,35 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.monitor.options import COLLECTED, JUDGED, LIMITS
+from pipelines.hardware.placing import defaults, place
+from pipelines.hardware.placing import descriptions as hardware_descriptions
+from pipelines.hardware.profile import Hardware
 from pipelines.modalities import Modality
 from pipelines.monitoring.parameters import SECRETS, descriptions, fields, types
 from pipelines.typed import typed_pipeline
 
 
-def monitoring(modality: Modality) -> Any:
-    """The pipeline for one modality, with its options as typed parameters."""
+def monitoring(modality: Modality, hardware: Hardware | None = None) -> Any:
+    """The pipeline for one modality, with its options as typed parameters.
+
+    Args:
+        modality: whose data are judged.
+        hardware: where the steps run on a cluster; None where they run on this machine.
+    """
+    parameters, described = types(modality), descriptions(modality)
+    if hardware is not None:
+        parameters |= {name: type(value) for name, value in defaults(hardware).items()}
+        described |= hardware_descriptions(hardware)
     return typed_pipeline(
         f"loomline-monitoring-{modality.name}",
-        functools.partial(_steps, modality),
-        types(modality),
-        descriptions(modality),
+        functools.partial(_steps, modality, hardware),
+        parameters,
+        described,
         _steps.__doc__,
     )
 
 
-def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
+def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[str, Any]) -> None:
     """Judges a served model by its log, tells people, and has it trained anew where that is due.
 
     1. ingest reads the training data, as the training pipeline does;
@@ -40,14 +52,24 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
     def given(*names: str) -> dict[str, Any]:
         return {name: parameters[name] for name in names}
 
-    def with_secret(task: Any) -> Any:
+    def placed(task: Any, name: str) -> Any:
+        if hardware is None:
+            return task
+        # A retraining must not start twice, nor may people be told twice.
+        retried = name not in ("record", "retrain")
+        return place(task, name, hardware, parameters, retried=retried)
+
+    def with_secret(task: Any, name: str) -> Any:
         # The log grows and the clock goes on: none of these may be answered from a cache.
-        task.set_caching_options(False)
+        placed(task, name).set_caching_options(False)
         return kubernetes.use_secret_as_env(task, parameters["secret"], SECRETS, optional=True)
 
-    ingested = modality.component("ingest")(
-        **fields(parameters, "ingest", modality.ingest.model_fields),
-        **given("source_digest", "code_digest"),
+    ingested = placed(
+        modality.component("ingest")(
+            **fields(parameters, "ingest", modality.ingest.model_fields),
+            **given("source_digest", "code_digest"),
+        ),
+        "ingest",
     )
     collected = with_secret(
         collect(
@@ -56,21 +78,26 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
                 "model_name", "store", "log_file", "models", "address", "since", "until", "fresh"
             ),
             **fields(parameters, "monitoring", COLLECTED),
-        )
+        ),
+        "collect",
     )
-    judged = monitor(
-        log=collected.outputs["log"],
-        examples=ingested.outputs["examples"],
-        fresh=collected.outputs["fresh_examples"],
-        **given("drift"),
-        **fields(parameters, "monitoring", JUDGED),
+    judged = placed(
+        monitor(
+            log=collected.outputs["log"],
+            examples=ingested.outputs["examples"],
+            fresh=collected.outputs["fresh_examples"],
+            **given("drift"),
+            **fields(parameters, "monitoring", JUDGED),
+        ),
+        "monitor",
     ).set_caching_options(False)
     recorded = with_secret(
         record(
             report=judged.outputs["report"],
             **given("store", "records", "dry_run"),
             **fields(parameters, "monitoring", ("repeat_hours",)),
-        )
+        ),
+        "record",
     )
     with dsl.If(recorded.outputs["Output"] == True, name="due"):  # noqa: E712
         with_secret(
@@ -90,5 +117,6 @@ def _steps(modality: Modality, parameters: Mapping[str, Any]) -> None:
                     "fresh",
                 ),
                 **fields(parameters, "monitoring", LIMITS),
-            )
+            ),
+            "retrain",
         )

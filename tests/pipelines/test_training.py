@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.compilation import compile_training
+from pipelines.compilation import compile_config
 from pipelines.config import load_config
+from pipelines.hardware import load_hardware
+from pipelines.hardware.placing import descriptions as hardware_descriptions
 from pipelines.modalities import MODALITIES
 from pipelines.parameters import RUN_DEFAULTS, RUN_PARAMETERS, descriptions
+from pipelines.training import NOTIFY, cluster_defaults
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -23,18 +26,18 @@ def modality(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def compiled(modality: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compiled") / f"{modality}.yaml"
-    compile_training(load_config(modality), path)
+    compile_config(load_config(modality), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def spec(compiled: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(compiled.read_text("utf-8"))
+    loaded: dict[str, Any] = next(yaml.safe_load_all(compiled.read_text("utf-8")))
     return loaded
 
 
 def comparable(path: Path) -> str:
-    """Without the SDK's version, and without kfp's head comment, whose order varies."""
+    """Without the SDK's version, and without the head, whose digest covers it."""
     text = re.sub(r"(?m)^#.*\n", "", path.read_text("utf-8"))
     return re.sub(r"sdkVersion: .*", "", text)
 
@@ -50,13 +53,18 @@ def test_every_parameter_is_described(spec: dict[str, Any]) -> None:
     assert len(steps) == 9
     for component in [spec["root"], *steps]:
         for name, parameter in component["inputDefinitions"].get("parameters", {}).items():
-            assert parameter.get("description"), name
+            # A parameter of the pipeline that Kubeflow passes on to say where a step runs.
+            if not name.startswith("pipelinechannel--"):
+                assert parameter.get("description"), name
 
 
 def test_defaults_come_from_the_configuration(spec: dict[str, Any], modality: str) -> None:
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    expected = {**load_config(modality).parameters(), **RUN_DEFAULTS}
-    assert set(parameters) == set(expected) == set(descriptions(MODALITIES[modality]))
+    hardware = load_hardware("cpu")
+    expected = {**load_config(modality).parameters(), **RUN_DEFAULTS, **cluster_defaults(hardware)}
+    expected |= {"push_base_path": "/loomline/models", "checkpoints": "/loomline/checkpoints"}
+    described = {**descriptions(MODALITIES[modality]), **NOTIFY, **hardware_descriptions(hardware)}
+    assert set(parameters) == set(expected) == set(described)
     for name, value in expected.items():
         assert parameters[name]["defaultValue"] == value, name
 
@@ -65,10 +73,11 @@ def test_defaults_come_from_the_configuration(spec: dict[str, Any], modality: st
 def test_a_steps_interface_has_exactly_the_steps_options(
     step: str, spec: dict[str, Any], modality: str
 ) -> None:
-    component = spec["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
+    inputs = spec["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
+    component = {name for name in inputs if not name.startswith("pipelinechannel--")}
     of_the_run = {"source_digest", "code_digest", "champion", "checkpoints"}
     of_the_run |= {"champion_digest", "records", "provenance", "prompts_digest"}
-    assert set(component) - of_the_run == set(MODALITIES[modality].sections[step].model_fields)
+    assert component - of_the_run == set(MODALITIES[modality].sections[step].model_fields)
     assert of_the_run == set(RUN_PARAMETERS)
 
 
@@ -93,7 +102,8 @@ def test_gate_push_and_summary_are_never_cached(spec: dict[str, Any]) -> None:
 def test_the_image_can_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / "pinned.yaml"
     pinned = "example/loomline-python@sha256:" + "0" * 64
-    compile_training(load_config("text"), path, pinned)
+    hardware = load_hardware("cpu").model_copy(update={"image": pinned})
+    compile_config(load_config("text"), path, hardware=hardware)
     images = re.findall(r"image: (.*)", path.read_text("utf-8"))
     assert len(images) == 9
     assert set(images) == {pinned}

@@ -48,9 +48,14 @@ def test_it_compiles_with_the_configuration_as_its_defaults(name: str, tmp_path:
         for executor in pipeline["deploymentSpec"]["executors"].values()
     }
     assert images == {"me/i@sha256:1"}
-    secrets = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert set(secrets) == {"exec-collect", "exec-record", "exec-retrain"}
-    (secret,) = secrets["exec-record"]["secretAsEnv"]
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {name for name, one in executors.items() if "secretAsEnv" in one} == {
+        "exec-collect",
+        "exec-record",
+        "exec-retrain",
+    }
+    assert all(one["pvcMount"] for one in executors.values())
+    (secret,) = executors["exec-record"]["secretAsEnv"]
     assert secret["optional"] is True
     assert {one["envVar"] for one in secret["keyToEnv"]} == {
         "LOOMLINE_STORE",

@@ -1,0 +1,106 @@
+"""The arguments of a run on a cluster: what a person overrides, and what keeps its cache honest."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.artifacts import digest_files
+from components.errors import ConfigError, DataError
+from components.validate.suite import suite_path
+from pipelines.compilation import Package
+from pipelines.config import Config
+from pipelines.digests import code_digest, inputs_fingerprint
+from pipelines.provenance import provenance_of
+
+
+def overridden(config: Config, overrides: Iterable[str]) -> dict[str, Any]:
+    """The parameters that --set names, as the configuration has them."""
+    parameters = config.parameters()
+    # `gate.policy` is a file of rules, which have taken the rules' place.
+    keys = [item.partition("=")[0].strip() for item in overrides]
+    named = ["_".join(key.replace("gate.policy", "gate.rules").split(".")[:2]) for key in keys]
+    return {name: parameters[name] for name in named if name in parameters}
+
+
+def parsed(items: Iterable[str]) -> dict[str, Any]:
+    """Parameters as a person writes them: NAME=VALUE, the value in YAML.
+
+    Raises:
+        ConfigError: an item is of another form.
+    """
+    found = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--param expects NAME=VALUE. Received: {item!r}")
+        try:
+            found[name.strip()] = yaml.safe_load(value) if value.strip() else ""
+        except yaml.YAMLError:
+            raise ConfigError(f"--param {name}: the value is not YAML. Received: {value!r}") \
+                from None  # fmt: skip
+    return found
+
+
+def as_declared(package: Package, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Values that YAML read as numbers, where the pipeline wants texts, such as a year."""
+    kinds = {name: spec.get("parameterType") for name, spec in package.parameters.items()}
+    return {
+        name: str(value)
+        if kinds.get(name) == "STRING" and isinstance(value, int | float)
+        else value
+        for name, value in arguments.items()
+    }
+
+
+def of_this_run(package: Package, config: Config, run: str, records: str) -> dict[str, Any]:
+    """What tells a run apart: digests, so that no cache hides a change, and where its records go.
+
+    Data that this machine cannot read have a digest that is never the same, and are read anew.
+
+    Args:
+        package: the compiled pipeline; what it has no parameter for is left out.
+        config: the configuration with its overrides.
+        run: the run's name.
+        records: the folder of all runs' records on the cluster; empty for none.
+
+    Raises:
+        ConfigError: there is no such kind of source, or no such suite.
+    """
+    try:
+        source = config.kind.snapshot_digest(config.source)
+    except (DataError, OSError):
+        source = _never_the_same()
+    prompts = Path(config.drift.prompts) if config.drift.prompts else None
+    asked = "" if prompts is None else _never_the_same()
+    if prompts is not None and prompts.is_file():
+        asked = digest_files(prompts)
+    code = _code_digest(config.validation.suite)
+    fingerprint = inputs_fingerprint(config, source, code)
+    values: dict[str, Any] = {
+        "source_digest": source,
+        "prompts_digest": asked,
+        "code_digest": code,
+        "records": f"{records.rstrip('/')}/{run}" if records else "",
+        "provenance": provenance_of(config, run, source, code, fingerprint, ""),
+    }
+    return {name: value for name, value in values.items() if name in package.parameters}
+
+
+def _never_the_same() -> str:
+    return f"unknown-{uuid.uuid4().hex}"
+
+
+def _code_digest(suite: str) -> str:
+    """The digest of the code, to which a suite of one's own belongs where this machine has it."""
+    try:
+        return code_digest(suite_path(suite))
+    except ConfigError:
+        # A path that may be one of the cluster's; a name that no suite has is a mistake.
+        if "/" not in suite:
+            raise
+        return code_digest()

@@ -1,0 +1,168 @@
+"""A compiled pipeline says where its steps run, as the profile of hardware has it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.compilation import compile_config
+from pipelines.config import load_config
+from pipelines.hardware import Hardware, available_hardware, load_hardware
+from pipelines.hardware.profile import STEPS
+from pipelines.training import ONCE
+
+EVERY_STEP = {*STEPS, "summarize"}
+
+
+class Compiled:
+    """A compiled pipeline, taken apart."""
+
+    def __init__(self, hardware: Hardware, folder: Path) -> None:
+        path = folder / "pipeline.yaml"
+        compile_config(load_config("text"), path, hardware=hardware)
+        self.hardware = hardware
+        self.spec, self.platform = yaml.safe_load_all(path.read_text("utf-8"))
+        self.parameters: dict[str, Any] = self.spec["root"]["inputDefinitions"]["parameters"]
+
+    def container(self, step: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.spec["deploymentSpec"]["executors"][f"exec-{step}"]
+        return dict(found["container"])
+
+    def pod(self, step: str) -> dict[str, Any]:
+        executors = self.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        return dict(executors[f"exec-{step}"])
+
+    def default(self, placeholder: str) -> Any:
+        """What a placeholder of a parameter resolves to, unless somebody changes it."""
+        name = placeholder.split("pipelinechannel--")[-1].rstrip("']}")
+        return self.parameters[name]["defaultValue"]
+
+    def task(self, step: str) -> dict[str, Any]:
+        dags = [self.spec["root"], *self.spec["components"].values()]
+        tasks = [dag["dag"]["tasks"] for dag in dags if "dag" in dag]
+        return next(dict(found[step]) for found in tasks if step in found)
+
+
+@pytest.fixture(scope="module", params=available_hardware())
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return Compiled(load_hardware(request.param), tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture(scope="module")
+def spot(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return Compiled(load_hardware("gpu", spot=True), tmp_path_factory.mktemp("spot"))
+
+
+def test_every_step_runs_in_the_profiles_image(compiled: Compiled) -> None:
+    assert {compiled.container(step)["image"] for step in EVERY_STEP} == {compiled.hardware.image}
+
+
+def test_cores_and_memory_are_parameters(compiled: Compiled) -> None:
+    hardware = compiled.hardware
+    for step in EVERY_STEP:
+        resources = compiled.container(step)["resources"]
+        of_the_model = step in hardware.model_steps
+        cpu = hardware.cpu if of_the_model else hardware.data_cpu
+        memory = hardware.memory if of_the_model else hardware.data_memory
+        assert compiled.default(resources["resourceCpuLimit"]) == cpu
+        assert compiled.default(resources["resourceCpuRequest"]) == cpu
+        assert compiled.default(resources["resourceMemoryLimit"]) == memory
+        assert compiled.default(resources["resourceMemoryRequest"]) == memory
+
+
+def test_only_the_models_steps_have_the_accelerator_and_its_nodes(compiled: Compiled) -> None:
+    hardware = compiled.hardware
+    for step in EVERY_STEP:
+        accelerator = compiled.container(step)["resources"].get("accelerator")
+        pod = compiled.pod(step)
+        if step not in hardware.model_steps:
+            assert accelerator is None
+            assert "nodeSelector" not in pod
+            assert "tolerations" not in pod
+            continue
+        chosen = pod["nodeSelector"]["nodeSelectorJson"]["componentInputParameter"]
+        tolerated = pod["tolerations"][0]["tolerationJson"]["componentInputParameter"]
+        assert compiled.default(chosen) == hardware.node_selector
+        assert compiled.default(tolerated) == hardware.all_tolerations
+        if hardware.accelerator is None:
+            assert accelerator is None
+            continue
+        assert compiled.default(accelerator["resourceType"]) == hardware.accelerator.type
+        assert compiled.default(accelerator["resourceCount"]) == str(hardware.accelerator.count)
+
+
+def test_spot_nodes_are_asked_for(spot: Compiled) -> None:
+    assert spot.parameters["hardware_node_selector"]["defaultValue"] == {
+        "cloud.google.com/gke-spot": "true"
+    }
+    keys = [one["key"] for one in spot.parameters["hardware_tolerations"]["defaultValue"]]
+    assert keys == ["nvidia.com/gpu", "cloud.google.com/gke-spot"]
+
+
+def test_steps_are_retried_with_growing_waits_but_for_those_that_act(compiled: Compiled) -> None:
+    for step in EVERY_STEP:
+        policy = compiled.task(step).get("retryPolicy")
+        if step in ONCE:
+            assert policy is None
+        else:
+            window = policy.pop("backoffMaxDuration")
+            assert policy == {
+                "maxRetryCount": 2,
+                "backoffDuration": "60s",
+                "backoffFactor": 2.0,
+            }
+            # Argo ends retried pods by it, counted from the first attempt.
+            timeout = int(compiled.pod(step)["activeDeadlineSeconds"])
+            assert int(window.removesuffix("s")) > 3 * timeout + 60 + 120
+
+
+def test_every_step_ends_in_time(compiled: Compiled) -> None:
+    minutes = compiled.hardware.timeout_minutes
+    for step in EVERY_STEP:
+        expected = minutes.train if step == "train" else minutes.others
+        assert compiled.pod(step)["activeDeadlineSeconds"] == str(60 * expected)
+
+
+def test_every_step_sees_the_volume_and_knows_its_attempt(compiled: Compiled) -> None:
+    for step in EVERY_STEP:
+        pod = compiled.pod(step)
+        [mount] = pod["pvcMount"]
+        assert mount["mountPath"] == "/loomline"
+        assert compiled.default(mount["pvcNameParameter"]["componentInputParameter"]) == "loomline"
+        [field] = pod["fieldPathAsEnv"]
+        assert field["name"] == "LOOMLINE_ATTEMPT"
+        assert {"name": "LOOMLINE_MISTAKES", "value": "/loomline/mistakes"} in compiled.container(
+            step
+        )["env"]
+    assert compiled.parameters["checkpoints"]["defaultValue"] == "/loomline/checkpoints"
+    assert compiled.parameters["push_base_path"]["defaultValue"] == "/loomline/models"
+
+
+def test_shared_memory_and_scratch_are_mounted(compiled: Compiled) -> None:
+    for step in EVERY_STEP:
+        mounts = {one["mountPath"]: one for one in compiled.pod(step).get("emptyDirMounts", [])}
+        assert mounts["/tmp"]["sizeLimit"] == compiled.hardware.scratch
+        wanted = compiled.hardware.shared_memory if step in compiled.hardware.model_steps else ""
+        assert mounts.get("/dev/shm", {}).get("sizeLimit", "") == wanted
+
+
+def test_secrets_come_by_name_to_the_one_step_that_needs_them(compiled: Compiled) -> None:
+    for step in EVERY_STEP:
+        pod = compiled.pod(step)
+        assert ("secretAsEnv" in pod) == (step == "summarize")
+        assert pod["configMapAsEnv"][0]["optional"] is True
+    [secret] = compiled.pod("summarize")["secretAsEnv"]
+    assert secret["optional"] is True
+    assert {one["envVar"] for one in secret["keyToEnv"]} == {
+        "LOOMLINE_WEBHOOK_URL",
+        "LOOMLINE_SMTP_URL",
+    }
+    assert compiled.default(secret["secretNameParameter"]["componentInputParameter"]) == "loomline"
+
+
+def test_without_a_volume_nothing_is_mounted(tmp_path: Path) -> None:
+    bare = Compiled(load_hardware("cpu").model_copy(update={"volume": None}), tmp_path)
+    assert "pvcMount" not in bare.pod("train")
+    assert "cluster_volume" not in bare.parameters
+    assert bare.parameters["push_base_path"]["defaultValue"] == ""
