@@ -46,7 +46,9 @@ GO_kubeconform := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 GO_kustomize := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
 # Beam's portable runner, of the version of Beam in requirements/base.txt.
 GO_prism := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
-GO_TOOLS := $(addprefix .tools/,fake-gcs-server kube-score kubeconform kustomize prism)
+# An S3 server; 100 s of CPU to build.
+GO_versitygw := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+GO_TOOLS := $(addprefix .tools/,fake-gcs-server kube-score kubeconform kustomize prism versitygw)
 GRAFANA_SCHEMA := .tools/grafana-schema/dashboard.json
 # Newer ones want a newer Node than Debian's.
 GITLAB_CI_LOCAL := .tools/gitlab-ci-local/node_modules/.bin/gitlab-ci-local

@@ -30,7 +30,7 @@ _BASE_PATH = click.option(
     "--base-path",
     default="runs/text/models/text",
     show_default=True,
-    help="The model's folder of versions, as the servers see it: a path, or gs://BUCKET/FOLDER.",
+    help="The model's folder of versions, as the servers see it: a path, gs:// or s3://BUCKET/FOLDER.",
 )
 _MOVED = click.option(
     "--server",
@@ -185,8 +185,9 @@ def _settings(
     from pydantic import ValidationError
 
     from serving.rollout.settings import RolloutSettings
+    from serving.storage import is_remote
 
-    place = base_path if base_path.startswith("gs://") else str(Path(base_path).resolve())
+    place = base_path if is_remote(base_path) else str(Path(base_path).resolve())
     values: dict[str, Any] = {
         "servers": servers,
         "base_path": place,

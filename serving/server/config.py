@@ -40,7 +40,7 @@ class ModelConfig:
     """One model as configured.
 
     Attributes:
-        base_path: an absolute path or a gs:// URI; its numeric folders are versions.
+        base_path: an absolute path, a gs:// or an s3:// URI; its numeric folders are versions.
         labels: version numbers by label.
     """
 
@@ -127,9 +127,9 @@ def _check(entry: Any, *, known: bool) -> None:
             f"Expected model {entry.name} to have an absolute path or URI; "
             f"got base_path()={entry.base_path}"
         )
-    if scheme not in ("", "gs"):
+    if scheme not in ("", "gs", "s3"):
         raise invalid_argument(
-            f"Expected model {entry.name} to have an absolute path or a gs:// URI; this server "
+            f"Expected model {entry.name} to have an absolute path, a gs:// or an s3:// URI; this server "
             f"reads no others. Got base_path()={entry.base_path}"
         )
     platform = _platform(entry)

@@ -166,7 +166,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--model_base_path",
         metavar="FOLDER",
         default="",
-        help="folder of numeric version folders, or gs:// URI",
+        help="folder of numeric version folders, or a gs:// or s3:// URI",
     )
     add(
         "--model_config_file",
@@ -228,7 +228,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--model_cache_path",
         type=Path,
         metavar="FOLDER",
-        help="folder for copies of models from gs:// (default: in the folder for temporary files)",
+        help="folder for copies of models from gs:// and s3:// (default: in the folder for temporary files)",
     )
 
 

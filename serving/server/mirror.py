@@ -9,7 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from serving.server.source import GCS
+from serving.server.source import REMOTE
 
 _LOCK = "lock"
 
@@ -38,25 +38,25 @@ class Mirror:
         nothing that could be taken for a version.
 
         Args:
-            location: a path or a gs:// URI.
+            location: a path, a gs:// or an s3:// URI.
 
         Raises:
             Exception: whatever the storage raises.
         """
-        if not location.startswith(GCS):
+        if not location.startswith(REMOTE):
             return Path(location)
-        from serving.storage import download
+        from serving.storage import download_version
 
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._own_folder()))
         try:
-            download(location, partial / "version")
+            download_version(location, partial / "version")
             return (partial / "version").rename(self._own_folder() / partial.name[1:])
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def discard(self, location: str, copy: Path) -> None:
         """Removes a copy that is no longer needed; a local version stays."""
-        if location.startswith(GCS):
+        if location.startswith(REMOTE):
             shutil.rmtree(copy, ignore_errors=True)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from serving.server.config import ModelConfig
 logger = logging.getLogger(__name__)
 
 _LARGEST = 2**63 - 1
-GCS = "gs://"
+REMOTE = ("gs://", "s3://")
 
 Report = Callable[[ModelConfig, dict[int, str]], None]
 
@@ -24,12 +24,12 @@ def complete_versions(base_path: str) -> dict[int, str] | None:
     that cannot be looked into counts: loading it says why it cannot be served.
 
     Args:
-        base_path: a local path or a gs:// URI.
+        base_path: a local path, a gs:// or an s3:// URI.
 
     Returns:
         Paths or URIs by version; None where the base path does not exist or cannot be read.
     """
-    if base_path.startswith(GCS):
+    if base_path.startswith(REMOTE):
         from serving.storage import list_versions
 
         return dict(list_versions(base_path))
@@ -42,7 +42,7 @@ def complete_versions(base_path: str) -> dict[int, str] | None:
 
 def incomplete_versions(base_path: str) -> set[str]:
     """Names of the numeric folders that hold no SavedModel, for a word in the log."""
-    if base_path.startswith(GCS):
+    if base_path.startswith(REMOTE):
         return set()
     try:
         entries = list(Path(base_path).iterdir())

@@ -1,28 +1,34 @@
-"""Base paths in Google Cloud Storage: every file first, and the one that makes a version last."""
+"""Google Cloud Storage: every write on a condition, verified by CRC32C, large ones resumable."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from serving.storage.errors import StorageError
-from serving.storage.local import MARKER, files_of
+from serving.storage.cache import remember, session_of
+from serving.storage.checksums import crc32c
+from serving.storage.errors import IntegrityError, StorageError, TakenError
+from serving.storage.local import MARKER
+from serving.storage.objects import PART, Progress, Stored
 
 # Seconds that one request may take, and that retries of it go on.
 _TIMEOUT = 30.0
 _RETRY_SECONDS = 60.0
 
 
-def list_versions(base: str) -> dict[int, str]:
-    """See `serving.storage.list_versions`; one request for each thousand files."""
-    bucket, prefix = _split(base)
-    found = {}
-    with _errors(base):
+class Gcs:
+    """See `serving.storage.objects.Store`."""
+
+    scheme = "gs://"
+
+    def listing(self, bucket: str, prefix: str) -> Iterator[Stored]:
+        for blob in _client().list_blobs(bucket, prefix=prefix, timeout=_TIMEOUT, retry=_retry()):
+            yield _stored(blob)
+
+    def versions(self, bucket: str, prefix: str) -> Iterator[str]:
         # Only the markers are asked for: a version may have thousands of other files.
         blobs = _client().list_blobs(
             bucket,
@@ -33,117 +39,131 @@ def list_versions(base: str) -> dict[int, str]:
             retry=_retry(),
         )
         for blob in blobs:
-            name = blob.name[len(prefix) :].removesuffix(f"/{MARKER}")
-            if name.isascii() and name.isdecimal() and blob.name.endswith(f"/{MARKER}"):
-                found[int(name)] = f"gs://{bucket}/{prefix}{name}"
-    return found
+            if blob.name.endswith(f"/{MARKER}"):
+                yield blob.name[len(prefix) :].removesuffix(f"/{MARKER}")
 
+    def checksum(self, bucket: str, stored: Stored) -> str:
+        return stored.checksum
 
-def download(location: str, destination: Path) -> None:
-    """See `serving.storage.download`; the library verifies every file's checksum."""
-    bucket, prefix = _split(location)
-    partial = destination.with_name(f".partial-{destination.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with _errors(location):
-            for blob in _blobs(bucket, prefix):
-                if blob.name.endswith("/"):
-                    continue
-                target = _inside(partial, blob.name[len(prefix) :])
-                target.parent.mkdir(parents=True, exist_ok=True)
-                blob.download_to_filename(
-                    str(target), timeout=_TIMEOUT, retry=_retry(), checksum="crc32c"
-                )
-        if not (partial / MARKER).is_file():
-            raise StorageError(f"expected a SavedModel at {location}. Received: no {MARKER} there")
-        partial.rename(destination)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    def read(self, bucket: str, stored: Stored, start: int, end: int) -> bytes:
+        blob = _client().bucket(bucket).blob(stored.key, generation=int(stored.tag))
+        # Raw: the checksum is that of the bytes as they lie there, compressed or not.
+        content: bytes = blob.download_as_bytes(
+            start=start,
+            end=end - 1,
+            raw_download=True,
+            checksum=None,
+            timeout=_TIMEOUT,
+            retry=_retry(),
+        )
+        return content
 
-
-def _inside(folder: Path, name: str) -> Path:
-    """The path of a file that must not lead out of its folder."""
-    target = folder / name
-    if ".." in target.parts or not target.is_relative_to(folder):
-        raise StorageError(f"expected names below the version's folder. Received: {name!r}")
-    return target
-
-
-def publish(source: Path, base: str, version: int) -> str:
-    """See `serving.storage.publish`."""
-    bucket, prefix = _split(base)
-    folder = f"{prefix}{version}/"
-    location = f"gs://{bucket}/{folder.rstrip('/')}"
-    files = files_of(source)
-    with _errors(base):
-        there = {blob.name[len(folder) :]: blob for blob in _blobs(bucket, folder)}
-        if MARKER in there:
-            if there.keys() != files.keys() or not all(
-                there[name].crc32c == _crc32c(path) for name, path in files.items()
-            ):
-                raise StorageError(
-                    f"expected no version {version} in {base}, or the same model. "
-                    "Received: another model under that number"
-                )
-            return location
-        # What an upload that was cut short left behind, and this model does not have.
-        for name in there.keys() - files.keys():
-            there[name].delete(
-                timeout=_TIMEOUT, retry=_retry(), if_generation_match=there[name].generation
+    def put(self, bucket: str, key: str, path: Path, before: Stored | None, told: Progress) -> None:
+        generation = int(before.tag) if before else 0
+        size = path.stat().st_size
+        blob = _client().bucket(bucket).blob(key)
+        if size > PART:
+            _put_resumably(blob, path, size, generation, told)
+        else:
+            blob.upload_from_filename(
+                str(path),
+                timeout=_TIMEOUT,
+                retry=_retry(),
+                checksum="crc32c",
+                if_generation_match=generation,
             )
-        for name, path in files.items():
-            known = there.get(name)
-            # Every file is written only over what was listed, the one that makes it a version
-            # last: of two that publish at once, one finds another generation and stops.
-            if name != MARKER and (known is None or known.crc32c != _crc32c(path)):
-                _upload(bucket, folder + name, path, known.generation if known else 0)
-        stored = {blob.name[len(folder) :]: blob.crc32c for blob in _blobs(bucket, folder)}
-        for name, path in files.items():
-            if name != MARKER and stored.get(name) != _crc32c(path):
-                raise StorageError(
-                    f"somebody else publishes to {location} at the same time; {name} is theirs. "
-                    "Publish again"
-                )
-        _upload(bucket, folder + MARKER, files[MARKER], 0)
-    return location
+            told(size, size)
+
+    def delete(self, bucket: str, stored: Stored) -> None:
+        _client().bucket(bucket).blob(stored.key).delete(
+            timeout=_TIMEOUT, retry=_retry(), if_generation_match=int(stored.tag)
+        )
+
+    def errors(self, where: str) -> contextlib.AbstractContextManager[None]:
+        return _errors(where)
 
 
-def _upload(bucket: str, name: str, path: Path, generation: int) -> None:
-    blob = _client().bucket(bucket).blob(name)
-    blob.upload_from_filename(
-        str(path),
-        timeout=_TIMEOUT,
-        retry=_retry(),
-        checksum="crc32c",
-        if_generation_match=generation,
-    )
+def _stored(blob: Any) -> Stored:
+    known = f"crc32c:{blob.crc32c}" if blob.crc32c else ""
+    return Stored(blob.name, blob.size, str(blob.generation), known)
 
 
-def _crc32c(path: Path) -> str:
-    """CRC32C as Cloud Storage writes it: base64 of the big-endian number."""
-    import google_crc32c
+def _put_resumably(blob: Any, path: Path, size: int, generation: int, told: Progress) -> None:
+    """Uploads in parts; a session that a killed upload of the same content began goes on.
 
-    checksum = google_crc32c.Checksum()
+    The session's URI is a secret that lets anyone finish this upload, so it lies in a file of our
+    own, until the upload is done. Cloud Storage forgets it after a week.
+    """
+    whole = crc32c(path)
+    session = session_of("gs", blob.bucket.name, blob.name, whole, size, generation)
+    uri = session.read_text("utf-8") if session.is_file() else ""
+    position = _received(uri, size) if uri else None
+    if position is None:
+        # The store refuses the last part if the content is not what this says.
+        blob.crc32c = whole.removeprefix("crc32c:")
+        uri = blob.create_resumable_upload_session(
+            size=size,
+            timeout=_TIMEOUT,
+            retry=_retry(),
+            checksum=None,
+            if_generation_match=generation,
+        )
+        remember(session, uri)
+        position = 0
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            checksum.update(block)
-    return base64.b64encode(checksum.digest()).decode()
+        while position < size:
+            stream.seek(position)
+            content = stream.read(PART)
+            there = _send(uri, content, position, size)
+            if there <= position:
+                raise OSError(f"{blob.name} does not get on at byte {position} of {size}")
+            position = there
+            told(position, size)
+    session.unlink(missing_ok=True)
+    blob.reload(timeout=_TIMEOUT, retry=_retry())
+    if blob.crc32c != whole.removeprefix("crc32c:"):
+        raise IntegrityError(
+            f"expected gs://{blob.bucket.name}/{blob.name} with the checksum {whole}. Received: "
+            f"crc32c:{blob.crc32c}; upload it again"
+        )
 
 
-def _blobs(bucket: str, prefix: str) -> Iterator[Any]:
-    blobs: Iterator[Any] = iter(
-        _client().list_blobs(bucket, prefix=prefix, timeout=_TIMEOUT, retry=_retry())
-    )
-    return blobs
+def _received(uri: str, size: int) -> int | None:
+    """The bytes of a session that have arrived; None where it is over."""
+    answer = _request(uri, b"", f"bytes */{size}")
+    return None if answer.status_code in (400, 404, 410) else _position(answer, size)
 
 
-def _split(uri: str) -> tuple[str, str]:
-    """Bucket, and prefix with a slash at its end."""
-    bucket, _, path = uri.removeprefix("gs://").partition("/")
-    if not bucket:
-        raise StorageError(f"expected gs://BUCKET/FOLDER. Received: {uri}")
-    path = path.strip("/")
-    return bucket, f"{path}/" if path else ""
+def _send(uri: str, content: bytes, position: int, size: int) -> int:
+    """Sends a part; where the next one begins."""
+    span = f"bytes {position}-{position + len(content) - 1}/{size}"
+    return _position(_request(uri, content, span), size)
+
+
+def _position(answer: Any, size: int) -> int:
+    from google.api_core.exceptions import from_http_response
+
+    if answer.status_code in (200, 201):
+        return size
+    if answer.status_code == 308:
+        _, _, last = answer.headers.get("Range", "").partition("-")
+        return int(last) + 1 if last else 0
+    raise from_http_response(answer)
+
+
+def _request(uri: str, content: bytes, span: str) -> Any:
+    import requests
+    from google.api_core.exceptions import from_http_response
+
+    def ask() -> Any:
+        # The URI itself is the permission.
+        headers = {"Content-Range": span}
+        answer = requests.put(uri, data=content, headers=headers, timeout=_TIMEOUT)
+        if answer.status_code in (429, 500, 502, 503, 504):
+            raise from_http_response(answer)
+        return answer
+
+    return _retry()(ask)()
 
 
 @functools.cache
@@ -186,12 +206,15 @@ def _errors(where: str) -> Iterator[None]:
         reason = " ".join(str(error).split())
         raise StorageError(f"no permission for {where}: {reason}") from None
     except PreconditionFailed:
-        raise StorageError(
+        raise TakenError(
             f"somebody else published to {where} at the same time; publish again"
         ) from None
     except GoogleAuthError as error:
         reason = " ".join(str(error).split())
         raise StorageError(f"no credentials for {where}: {reason}") from None
-    except (GoogleAPIError, RequestException, DataCorruption, OSError) as error:
+    except DataCorruption as error:
+        reason = " ".join(str(error).split())
+        raise IntegrityError(f"what arrived at {where} is damaged: {reason}") from None
+    except (GoogleAPIError, RequestException, OSError) as error:
         reason = " ".join(str(error).split())
         raise StorageError(f"could not reach {where}: {reason}") from None

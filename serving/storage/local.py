@@ -49,16 +49,24 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def copy(source: Path, destination: Path) -> None:
-    """See `serving.storage.download`."""
+def copy(source: Path, destination: Path, needed: str = "") -> None:
+    """See `serving.storage.download`; of a file or a folder."""
     partial = destination.with_name(f".partial-{destination.name}")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial)
-        _flush(partial)
-        partial.rename(destination)
+        if needed and not (source / needed).is_file():
+            raise StorageError(f"expected {needed} in {source}. Received: no such file")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial)
+            _flush(partial)
+        else:
+            shutil.copyfile(source, partial)
+            _flush_one(partial)
+        partial.replace(destination)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
         raise StorageError(f"could not copy {source} to {destination}: {error}") from None
 
 
@@ -78,7 +86,7 @@ def publish(source: Path, base: Path, version: int) -> Path:
                     )
                 return target
             copy(source, target)
-            _flush_folder(base)
+            _flush_one(base)
     except OSError as error:
         raise StorageError(f"could not publish to {base}: {error.strerror}") from None
     return target
@@ -107,18 +115,13 @@ def _lock(descriptor: int, base: Path) -> None:
 
 def _flush(folder: Path) -> None:
     """Files and folders reach the disk before their new name does."""
-    for path in files_of(folder).values():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    for path in [folder, *(entry for entry in folder.rglob("*") if entry.is_dir())]:
-        _flush_folder(path)
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_file() or path.is_dir():
+            _flush_one(path)
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -33,7 +33,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     storage = types.ModuleType("serving.storage")
     storage.list_versions = lambda base: {3: f"{base}/3"}  # type: ignore[attr-defined]
-    storage.download = download  # type: ignore[attr-defined]
+    storage.download_version = download  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "serving.storage", storage)
     return folder
 
@@ -82,7 +82,7 @@ def download(uri, destination):
     time.sleep(60)
 
 storage = sys.modules["serving.storage"] = types.ModuleType("serving.storage")
-storage.download = download
+storage.download_version = download
 from serving.server.mirror import Mirror
 Mirror(Path(sys.argv[1])).local_copy("gs://bucket/text/3")
 """

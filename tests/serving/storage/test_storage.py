@@ -40,7 +40,7 @@ def test_what_is_published_is_listed_and_comes_back_as_it_was(
     location = storage.publish(model, base, 7)
     storage.publish(model, base, 12)
     assert storage.list_versions(base) == {7: location, 12: f"{base}/12"}
-    storage.download(location, tmp_path / "copy")
+    storage.download_version(location, tmp_path / "copy")
     assert content(tmp_path / "copy") == content(model)
 
 
@@ -73,10 +73,10 @@ def test_a_half_upload_is_no_version_and_is_finished_later(
     base = f"gs://{bucket}/text"
     assert storage.list_versions(base) == {}
     with pytest.raises(StorageError, match=r"no saved_model.pb"):
-        storage.download(f"{base}/3", tmp_path / "copy")
+        storage.download_version(f"{base}/3", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
-    storage.download(storage.publish(model, base, 3), tmp_path / "copy")
+    storage.download_version(storage.publish(model, base, 3), tmp_path / "copy")
     assert content(tmp_path / "copy") == content(model)
 
 
