@@ -129,8 +129,8 @@ def _check(entry: Any, *, known: bool) -> None:
         )
     if scheme not in ("", "gs", "s3"):
         raise invalid_argument(
-            f"Expected model {entry.name} to have an absolute path, a gs:// or an s3:// URI; this server "
-            f"reads no others. Got base_path()={entry.base_path}"
+            f"Expected model {entry.name} to have an absolute path, a gs:// or an s3:// URI; "
+            f"this server reads no others. Got base_path()={entry.base_path}"
         )
     platform = _platform(entry)
     if platform != _PLATFORM and known:

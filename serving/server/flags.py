@@ -228,7 +228,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--model_cache_path",
         type=Path,
         metavar="FOLDER",
-        help="folder for copies of models from gs:// and s3:// (default: in the folder for temporary files)",
+        help="folder for copies of models from gs:// and s3:// (default: in the folder for "
+        "temporary files)",
     )
 
 

@@ -101,7 +101,7 @@ def publish(store: Store, source: Path, base: str, version: int, progress: Progr
             store.delete(bucket, there[name])
         # Every file is written only over what was listed, the one that makes it a version
         # last: of two that publish at once, one finds another content and stops.
-        told = _Sum(progress, sum(path.stat().st_size for path in files.values()))
+        told = Sum(progress, sum(path.stat().st_size for path in files.values()))
         for name, path in files.items():
             if name != MARKER and not same(name):
                 store.put(bucket, folder + name, path, there.get(name), told.part)
@@ -126,7 +126,7 @@ def upload(store: Store, source: Path, uri: str, progress: Progress) -> None:
         files = {prefix.rstrip("/"): source}
     else:
         raise StorageError(f"expected the name of the file too, {uri}NAME. Received: {uri}")
-    told = _Sum(progress, sum(path.stat().st_size for path in files.values()))
+    told = Sum(progress, sum(path.stat().st_size for path in files.values()))
     with store.errors(uri):
         listed = prefix if source.is_dir() else prefix.rstrip("/")
         there = {stored.key: stored for stored in store.listing(bucket, listed)}
@@ -155,7 +155,7 @@ def download(
             files = [one for one in store.listing(bucket, key) if one.key == key and key]
             if not files:
                 raise StorageError(f"expected {uri} to exist. Received: no such file or folder")
-            fetch(store, bucket, files[0], partial, lambda done: progress(done, files[0].size))
+            fetch(store, bucket, files[0], partial, Sum(progress, files[0].size).part)
         partial.rename(destination)
 
 
@@ -169,10 +169,10 @@ def _fetch_folder(
     for path in files_of(partial).values() if partial.is_dir() else ():
         if path not in targets.values():
             path.unlink()
-    told = _Sum(progress, sum(stored.size for stored in found.values()))
+    told = Sum(progress, sum(stored.size for stored in found.values()))
     for name, stored in found.items():
         targets[name].parent.mkdir(parents=True, exist_ok=True)
-        fetch(store, bucket, stored, targets[name], lambda done: told.part(done, 0))
+        fetch(store, bucket, stored, targets[name], told.part)
         told.next(stored.size)
 
 
@@ -245,13 +245,13 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, f"{path}/" if path else ""
 
 
-class _Sum:
+class Sum:
     """Makes the progress of files into that of the whole."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress, self._total, self._before = progress, total, 0
 
-    def part(self, done: int, _size: int) -> None:
+    def part(self, done: int, _size: int = 0) -> None:
         self._progress(self._before + done, self._total)
 
     def next(self, size: int) -> None:

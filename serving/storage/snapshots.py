@@ -10,7 +10,7 @@ from pathlib import Path
 
 from serving.storage.cache import cache_folder, digest_of, locked
 from serving.storage.errors import StorageError
-from serving.storage.objects import Progress, Store, Stored, fetch, inside
+from serving.storage.objects import Progress, Store, Stored, Sum, fetch, inside
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -73,17 +73,16 @@ def _fill(
     contents.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    total = sum(one.size for one in found)
-    before = 0
+    told = Sum(progress, sum(one.size for one in found))
     for one in found:
         content = contents / digest_of(*place, one.key, one.size, one.tag)
         if not content.is_file():
             arriving = content.with_name(f".partial-{content.name}")
-            fetch(store, bucket, one, arriving, lambda done: progress(before + done, total))
+            fetch(store, bucket, one, arriving, told.part)
             # Every snapshot links to it: nobody may write to it by mistake.
             arriving.chmod(0o444)
             arriving.rename(content)
-        before += one.size
+        told.next(one.size)
         target = inside(partial, one.key)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(content, target)
