@@ -204,7 +204,7 @@ def _client() -> Any:
     from botocore.config import Config
 
     # Endpoint, region, credentials and the number of attempts are those of AWS's own settings.
-    return boto3.client(
+    return boto3.session.Session().client(
         "s3",
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
