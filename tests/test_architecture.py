@@ -45,7 +45,37 @@ def test_imports_point_one_way(path: Path) -> None:
         "pipelines": (),
     }[package]
     wrong = [name for name in imported_by(path) if name.split(".")[0] in forbidden]
+    if package == "components":
+        # One implementation of publishing and transfers, for what publishes and what serves.
+        wrong = [name for name in wrong if not _within(name, "serving.storage")]
     assert not wrong
+
+
+def test_storage_stands_alone_and_is_light() -> None:
+    """It may be imported by the steps, because it brings nothing of serving and nothing heavy."""
+    for path in (ROOT / "serving" / "storage").rglob("*.py"):
+        ours = {"components", "pipelines", "serving"}
+        for name in imported_by(path):
+            assert name.split(".")[0] not in ours or _within(name, "serving.storage"), path
+    script = (
+        "import sys, serving.storage, serving.storage.gcs, serving.storage.s3\n"
+        "allowed = {'serving'} | set(sys.stdlib_module_names)\n"
+        "before = set(sys.argv[1].split(','))\n"
+        "brought = {name.split('.')[0] for name in sys.modules} - before - allowed\n"
+        "assert not brought, brought\n"
+    )
+    # What every process here has, such as the hooks of an editable install.
+    bare = "import sys; print(','.join({name.split('.')[0] for name in sys.modules}))"
+    before = subprocess.run(
+        [sys.executable, "-c", bare], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    command = [sys.executable, "-c", script, before.stdout.strip()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -15,6 +15,7 @@ from typing import Protocol
 from components.errors import ConfigError, DataError
 from components.ingest.documents import Document, parse_time
 from components.ingest.formats import READERS, read_lines
+from components.transfers import REMOTE, local_source
 
 
 class Source(Protocol):
@@ -116,13 +117,15 @@ def open_source(source: str) -> Source:
 
     Raises:
         ConfigError: no source has the scheme.
+        DataError: it lies in an object store and cannot be fetched.
     """
+    source = local_source(source)
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a Windows drive.
     if not colon or len(scheme) < 2 or not scheme.isalnum():
         return Files(source)
     if scheme not in _SCHEMES:
-        known = ", ".join(f"{name}:" for name in _SCHEMES)
+        known = ", ".join([*(f"{name}:" for name in _SCHEMES), REMOTE])
         raise ConfigError(f"ingest.source: expected a path or one of {known}. Received: {source!r}")
     if rest.startswith("//"):
         rest = urllib.parse.unquote(rest.removeprefix("//"))

@@ -12,6 +12,7 @@ from components.ingest.image.emoji import Emoji
 from components.ingest.image.fashion_mnist import FashionMnist
 from components.ingest.image.files import Files
 from components.ingest.image.pictures import Source
+from components.transfers import REMOTE, local_source
 
 _SCHEMES: dict[str, Callable[[str], Source]] = {
     "fashion-mnist": FashionMnist,
@@ -25,14 +26,16 @@ def open_source(source: str) -> Source:
 
     Raises:
         ConfigError: no source has the scheme.
-        DataError: what the source needs is not installed.
+        DataError: what the source needs is not installed, or it lies in an object store and
+            cannot be fetched.
     """
+    source = local_source(source, tables=(".csv",))
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a Windows drive.
     if not colon or len(scheme) < 2 or not scheme.replace("-", "").isalnum():
         return Files(source)
     if scheme not in _SCHEMES:
-        known = ", ".join(f"{name}:" for name in _SCHEMES)
+        known = ", ".join([*(f"{name}:" for name in _SCHEMES), REMOTE])
         raise ConfigError(f"ingest.source: expected a path or one of {known}. Received: {source!r}")
     if rest.startswith("//"):
         rest = urllib.parse.unquote(rest.removeprefix("//"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import ConfigError, DataError
+from components.transfers import REMOTE, local_source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,8 +75,10 @@ def find_files(source: str) -> dict[str, Path]:
 
     Raises:
         ConfigError: no source has the URI's scheme.
-        DataError: there are none, or the package that holds them is not installed.
+        DataError: there are none, they cannot be fetched, or the package that holds them is not
+            installed.
     """
+    source = local_source(source)
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a Windows drive.
     if not colon or len(scheme) < 2 or not scheme.isalnum():
@@ -84,7 +87,8 @@ def find_files(source: str) -> dict[str, Path]:
         return _flights()
     if scheme != "file":
         raise ConfigError(
-            f"ingest.source: expected a path or one of {FLIGHTS}:, file:. Received: {source!r}"
+            f"ingest.source: expected a path or one of {FLIGHTS}:, file:, {REMOTE}. "
+            f"Received: {source!r}"
         )
     return _files(urllib.parse.unquote(rest.removeprefix("//")))
 
