@@ -584,9 +584,19 @@ class Published:
     pages, `samples.json` (the key `samples`: the first ones by column, bytes as Base64), perhaps
     the drift report's `reference.parquet`, and of text `scores.parquet`. Where a person approved
     the version, also `pending.json` and `approval.json`; see `Pending`.
+
+    Attributes:
+        path: its folder; of a version in an object store, a copy here.
+        uri: where it lies in an object store; empty for a local one.
     """
 
     path: Path
+    uri: str = ""
+
+    @property
+    def location(self) -> str:
+        """Where it was published: a path or URI."""
+        return self.uri or str(self.path)
 
     @property
     def version(self) -> int:

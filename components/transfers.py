@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from components.errors import DataError
 from serving.storage import StorageError, is_remote, snapshot
@@ -30,6 +30,11 @@ def local_source(source: str, tables: tuple[str, ...] = ()) -> str:
         return str(snapshot(source, printed(source), beside=beside))
     except StorageError as error:
         raise DataError(f"ingest.source: {error}") from None
+
+
+def resolved(location: str | Path) -> str:
+    """A URI as it is, a path made absolute."""
+    return str(location) if is_remote(str(location)) else str(Path(location).resolve())
 
 
 def printed(what: str) -> Progress:

@@ -67,24 +67,25 @@ def serve(
     versions as they are pushed, and in front of it the gateway: a JSON API, token streaming, and
     a web page to try the model on. Logs are in OUTPUT/logs.
     """
-    from components.artifacts import published_versions
     from components.errors import ModelError
+    from components.push.remote import versions_of
     from pipelines.config import load_config
     from pipelines.present import models_of, output_of, present_stack
     from pipelines.stack import Ports, serving
 
     loaded = load_config(config, profile, overrides)
-    base_path = models_of(loaded, config, output)
     name = loaded.push.model_name
-    if not published_versions(base_path, name):
+    models = models_of(loaded, config, output)
+    base_path = f"{models}/{name}"
+    if not versions_of(models, name):
         raise ModelError(
-            f"expected a pushed model in {base_path / name}. Received: none. "
+            f"expected a pushed model in {base_path}. Received: none. "
             f"Push one with: loomline run {config}"
         )
     root = output_of(config, output).root.resolve()
     ports = Ports(host, port, rest_port, http_port if gateway else None)
     url = store or f"sqlite:///{root / 'store.sqlite'}"
-    with serving(base_path / name, name, root / "logs", ports, url, auth) as (addresses, stop):
+    with serving(base_path, name, root / "logs", ports, url, auth) as (addresses, stop):
         present_stack(name, addresses)
         stop.wait()
         click.echo("stopping; what is under way is finished first")

@@ -14,6 +14,7 @@ from components.push.approval import read_approvers
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
 from components.summarize.summarize import run as summarize
+from components.transfers import resolved
 from pipelines.config import Config
 from pipelines.containers import Containers, folders_of, image_id
 from pipelines.digests import code_digest, files_of, inputs_fingerprint
@@ -106,7 +107,7 @@ def run_training(config: Config, output: Output, listener: Listener, image: str 
 def _arguments(config: Config, output: Output, image: str) -> tuple[dict[str, Any], Records]:
     source = config.kind.snapshot_digest(config.source)
     code = code_digest(*files_of(config), content=image_id(image) if image else "")
-    base_path = Path(config.push.base_path or output.models).resolve()
+    base_path = resolved(config.push.base_path or output.models)
     approvers = Path(config.push.approvers).resolve() if config.push.approvers else None
     if approvers is not None:
         # Now, and not after an hour of training.
@@ -118,7 +119,7 @@ def _arguments(config: Config, output: Output, image: str) -> tuple[dict[str, An
     records = Records(output.new_records().resolve())
     arguments = {
         **config.parameters(),
-        "push_base_path": str(base_path),
+        "push_base_path": base_path,
         "push_approvers": str(approvers or ""),
         "source_digest": source,
         "code_digest": code,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.artifacts import Figure
 from components.errors import ConfigError, ServingError
+from components.transfers import resolved
 from pipelines.config import Config
 from pipelines.face import Face
 from pipelines.local import RunResult, run_training
@@ -34,15 +35,15 @@ def output_of(config: str, output: Path | None) -> Output:
     return Output(root)
 
 
-def models_of(loaded: Config, config: str, output: Path | None) -> Path:
-    """The folder that holds a configuration's pushed models."""
-    return Path(loaded.push.base_path or output_of(config, output).models).resolve()
+def models_of(loaded: Config, config: str, output: Path | None) -> str:
+    """The folder that holds a configuration's pushed models; a path or URI."""
+    return resolved(loaded.push.base_path or output_of(config, output).models)
 
 
 class _ServingFace(Face):
     """A face that starts the server in the background once the model has been trained."""
 
-    def __init__(self, base_path: Path | None, model_name: str, log: Path) -> None:
+    def __init__(self, base_path: str | None, model_name: str, log: Path) -> None:
         super().__init__()
         self._where = (base_path, model_name, log)
         self.server: EmbeddedServer | None = None
@@ -50,7 +51,7 @@ class _ServingFace(Face):
     def started(self, step: StepRecord) -> None:
         base_path, model_name, log = self._where
         if base_path is not None and self.server is None and step.name in _SERVER_STARTS_WITH:
-            self.server = EmbeddedServer(base_path / model_name, model_name, log)
+            self.server = EmbeddedServer(f"{base_path}/{model_name}", model_name, log)
         super().started(step)
 
 

@@ -152,7 +152,7 @@ class EmbeddedServer(Service):
 
     def __init__(
         self,
-        base_path: Path,
+        base_path: Path | str,
         model_name: str,
         log: Path,
         *,
@@ -162,7 +162,7 @@ class EmbeddedServer(Service):
         """Starts it on 127.0.0.1.
 
         Args:
-            base_path: folder of numeric version folders.
+            base_path: folder of numeric version folders; a path, gs:// or s3://.
             model_name: what requests call the model.
             log: file for its standard error.
             port: for gRPC; 0 takes a free one.

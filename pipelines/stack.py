@@ -13,6 +13,7 @@ from pathlib import Path
 from components.errors import ServingError
 from pipelines.services import EmbeddedServer, Service
 from serving.review.signing import default_key_path
+from serving.storage import is_remote
 
 READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.5
@@ -47,12 +48,12 @@ class Addresses:
 
 @contextlib.contextmanager
 def serving(
-    base_path: Path, model_name: str, logs: Path, ports: Ports, store: str, auth: str
+    base_path: Path | str, model_name: str, logs: Path, ports: Ports, store: str, auth: str
 ) -> Iterator[tuple[Addresses, Stop]]:
     """Runs the parts; the gateway stops first, so that what is under way is answered.
 
     Args:
-        base_path: folder of the model's versions.
+        base_path: folder of the model's versions; a path, gs:// or s3://.
         model_name: what requests call the model.
         logs: folder for the parts' logs.
         ports: where to listen.
@@ -83,11 +84,15 @@ def serving(
         if ports.http is not None:
             flags = [f"--upstream={grpc}", f"--host={ports.host}", f"--port={ports.http}"]
             flags += [f"--models={model_name}", f"--store={store}", f"--auth={auth}"]
-            flags += [f"--review-models={base_path.parent}", f"--review-key={default_key_path()}"]
+            # In an object store no model waits for a person.
+            models = None if is_remote(str(base_path)) else Path(base_path).parent
+            if models is not None:
+                flags += [f"--review-models={models}", f"--review-key={default_key_path()}"]
             front = parts.enter_context(Service("serving.gateway", flags, logs / "gateway.log"))
             front.when_ended(lambda: stop.ended(front))
             gateway = front.announced("Gateway on ")
-            parts.enter_context(settling(base_path.parent, store))
+            if models is not None:
+                parts.enter_context(settling(models, store))
         _wait_for_model(grpc, model_name, stop)
         yield Addresses(grpc, rest, gateway), stop
 

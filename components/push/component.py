@@ -45,5 +45,5 @@ def push(
         if kept:
             record_push(kept, published)
     pushed.metadata["version"] = published.path.name
-    pushed.metadata["path"] = str(published.path)
-    Path(pushed.path).write_text(f"{published.path}\n", "utf-8")
+    pushed.metadata["path"] = published.location
+    Path(pushed.path).write_text(f"{published.location}\n", "utf-8")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from serving.storage import is_remote
 
 
 class PushOptions(BaseModel):
@@ -17,10 +21,26 @@ class PushOptions(BaseModel):
     )
     base_path: str = Field(
         default="",
-        description="Folder that holds the models; empty for 'models' inside the output folder.",
+        description="Folder that holds the models: a path, gs://BUCKET/FOLDER or "
+        "s3://BUCKET/FOLDER; empty for 'models' inside the output folder.",
     )
     approvers: str = Field(
         default="",
         description="File of the reviewers' public keys, which `loomline reviewers` keeps. Where "
         "it is set, the model waits until one of them approves it.",
     )
+
+    @model_validator(mode="after")
+    def _place_fits(self) -> Self:
+        if "://" in self.base_path and not is_remote(self.base_path):
+            raise ValueError(
+                "expected base_path to be a local or mounted folder, gs:// or s3://. "
+                f"Received: {self.base_path}"
+            )
+        if self.approvers and is_remote(self.base_path):
+            raise ValueError(
+                "expected base_path to be a local or mounted folder where people approve models "
+                f"(approvers), because a model waits there. Received: {self.base_path}; give a "
+                "folder, or leave the decision to the gate (gate.approval: auto)"
+            )
+        return self

@@ -20,7 +20,6 @@ from components.artifacts import (
     Published,
     digest_files,
     pending_folder,
-    published_versions,
     saved_model_digest,
     write_json,
 )
@@ -35,7 +34,9 @@ from components.push.approval import read_approvers
 from components.push.options import PushOptions
 from components.push.provenance import collect
 from components.push.publish import copy_tree, exclusive, publish, stage
+from components.push.remote import local_version, publish_remotely, versions_of
 from components.push.samples import first_samples
+from serving.storage import is_remote
 
 
 def run(
@@ -70,11 +71,12 @@ def run(
         AlteredModelError: the model is not the one that was evaluated and decided about.
         ModelError: there is no SavedModel.
         DataError: a file of the decision, the evaluation or the drift report is missing.
-        ConfigError: no base path, or one that is no local folder; the decision leaves the last
-            word to people and nobody is listed; the file of reviewers cannot be read.
+        ConfigError: no base path; the decision leaves the last word to people and nobody is
+            listed; the file of reviewers cannot be read.
         PublishError: the base path cannot be written; earlier versions stay as they were.
     """
-    base_path = _base_path(options)
+    if not options.base_path:
+        raise ConfigError("expected push.base_path to be a folder. Received: nothing; set it")
     digest = _judged_digest(Model(model), Decision(decision), Evaluation(evaluation))
     _check_evidence(Decision(decision), Evaluation(evaluation), Drift(drift))
     approvers = _approvers(options, Decision(decision))
@@ -105,10 +107,16 @@ def run(
             }
             write_json(pending.pending_path, content)
 
+    if is_remote(options.base_path):
+        newest = _newest_of(options.base_path, options.model_name, digest)
+        if newest is None:
+            newest = publish_remotely(options.base_path, options.model_name, fill)
+            print(f"progress: published {newest.location}", flush=True)
+        return newest
+    base_path = Path(options.base_path).absolute()
     with exclusive(base_path, options.model_name) as folder:
         newest = _newest_of(base_path, options.model_name, digest)
         if newest is not None:
-            print(f"progress: version {newest.version} is this model already", flush=True)
             return newest
         if approvers:
             waiting = Pending(pending_folder(base_path, options.model_name, _run_of(provenance)))
@@ -157,17 +165,6 @@ def _run_of(provenance: dict[str, Any]) -> str:
             f"because its model waits for approval under that name. Received: {run!r}"
         )
     return run
-
-
-def _base_path(options: PushOptions) -> Path:
-    if not options.base_path:
-        raise ConfigError("expected push.base_path to be a folder. Received: nothing; set it")
-    if "://" in options.base_path:
-        raise ConfigError(
-            f"expected push.base_path to be a local or mounted folder. "
-            f"Received: {options.base_path}; mount the store and give the folder"
-        )
-    return Path(options.base_path).absolute()
 
 
 def _judged_digest(model: Model, decision: Decision, evaluation: Evaluation) -> str:
@@ -221,12 +218,16 @@ def _attached(decision: Path, evaluation: Path, drift: Path) -> list[Path]:
     return files + [path for path in optional if path.is_file()]
 
 
-def _newest_of(base_path: Path, model_name: str, digest: str) -> Published | None:
+def _newest_of(base_path: Path | str, model_name: str, digest: str) -> Published | None:
     """The newest version, if it holds this very model, unharmed and with its provenance."""
-    versions = published_versions(base_path, model_name)
-    if not versions or not versions[-1].provenance_path.is_file():
+    versions = versions_of(base_path, model_name)
+    if not versions:
         return None
-    return versions[-1] if saved_model_digest(versions[-1].path) == digest else None
+    newest = local_version(versions[max(versions)])
+    if not newest.provenance_path.is_file() or saved_model_digest(newest.path) != digest:
+        return None
+    print(f"progress: version {newest.version} is this model already", flush=True)
+    return newest
 
 
 def _waits(pending: Pending, digest: str, decision: Decision) -> bool:

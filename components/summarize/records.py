@@ -76,7 +76,7 @@ def record_push(records: Path, published: Published) -> None:
     records.mkdir(parents=True, exist_ok=True)
     kept = Records(records)
     about = {
-        "path": str(published.path),
+        "path": published.location,
         "model_digest": published.provenance()["model_digest"],
     }
     if isinstance(published, Pending):
