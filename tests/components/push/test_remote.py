@@ -130,3 +130,30 @@ def test_a_place_that_does_not_fit_is_refused_in_the_configuration(
     (line,) = explain(raised.value)
     assert said in line
     assert "\n" not in line
+
+
+@pytest.mark.slow
+def test_what_was_pushed_is_served_from_both_stores(
+    bucket: str, s3: str, candidate: Make, tmp_path: Path
+) -> None:
+    from pipelines.services import EmbeddedServer
+    from serving.client import Client
+
+    models = {"gcs": f"gs://{bucket}/models", "s3": f"s3://{s3}/models"}
+    made = candidate()
+    config = tmp_path / "models.config"
+    entry = 'config {{ name: "{}" base_path: "{}/text" model_platform: "tensorflow" }}'
+    entries = [entry.format(name, base) for name, base in models.items()]
+    config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    for base in models.values():
+        push(made, base)
+    flags = [f"--model_config_file={config}", "--file_system_poll_wait_seconds=1"]
+    with EmbeddedServer("", "", tmp_path / "log", flags=flags) as server:
+        address = server.address()
+        for name, base in models.items():
+            with Client(address, model=name) as client:
+                client.wait_until_available(version=1, timeout=120)
+                # A version that is pushed meanwhile is loaded, too.
+                if name == "s3":
+                    push(candidate("b"), base)
+                    client.wait_until_available(version=2, timeout=120)
