@@ -109,7 +109,7 @@ def upload(source: Path, uri: str, progress: Progress | None = None) -> None:
     if not source.exists():
         raise StorageError(f"expected a file or a folder at {source}. Received: nothing there")
     if not is_remote(uri):
-        local.copy(source, Path(uri))
+        local.merge(source, Path(uri))
         return
     from serving.storage import objects
 

@@ -70,6 +70,12 @@ def copy(source: Path, destination: Path, needed: str = "") -> None:
         raise StorageError(f"could not copy {source} to {destination}: {error}") from None
 
 
+def merge(source: Path, destination: Path) -> None:
+    """See `serving.storage.upload`."""
+    for name, path in (files_of(source) if source.is_dir() else {"": source}).items():
+        copy(path, destination / name)
+
+
 def publish(source: Path, base: Path, version: int) -> Path:
     """See `serving.storage.publish`."""
     target = base / str(version)

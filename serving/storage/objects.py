@@ -87,7 +87,8 @@ def publish(store: Store, source: Path, base: str, version: int, progress: Progr
         there = _below(store, bucket, folder)
 
         def same(name: str) -> bool:
-            return name in there and store.checksum(bucket, there[name]) == sums[name]
+            known = name in there and name in sums
+            return known and store.checksum(bucket, there[name]) == sums[name]
 
         if MARKER in there:
             if there.keys() != files.keys() or not all(same(name) for name in files):
@@ -104,16 +105,27 @@ def publish(store: Store, source: Path, base: str, version: int, progress: Progr
         told = Sum(progress, sum(path.stat().st_size for path in files.values()))
         for name, path in files.items():
             if name != MARKER and not same(name):
-                store.put(bucket, folder + name, path, there.get(name), told.part)
+                _put(store, bucket, folder + name, path, there.get(name), told.part)
             told.next(path.stat().st_size if name != MARKER else 0)
+
+        def check() -> None:
+            for name in there.keys() | files.keys() - {MARKER}:
+                if not same(name):
+                    raise TakenError(
+                        f"somebody else publishes to {location} at the same time; {name} is "
+                        "theirs. Publish again"
+                    )
+
         there = _below(store, bucket, folder)
-        for name in files:
-            if name != MARKER and not same(name):
-                raise TakenError(
-                    f"somebody else publishes to {location} at the same time; {name} is theirs. "
-                    "Publish again"
-                )
-        store.put(bucket, folder + MARKER, files[MARKER], None, told.part)
+        check()
+        _put(store, bucket, folder + MARKER, files[MARKER], None, told.part)
+        there = _below(store, bucket, folder)
+        try:
+            check()
+        except TakenError:
+            # No version is better than one of two models.
+            store.delete(bucket, there[MARKER])
+            raise
     return location
 
 
@@ -133,7 +145,7 @@ def upload(store: Store, source: Path, uri: str, progress: Progress) -> None:
         for key, path in files.items():
             before = there.get(key)
             if before is None or store.checksum(bucket, before) != crc32c(path):
-                store.put(bucket, key, path, before, told.part)
+                _put(store, bucket, key, path, before, told.part)
             told.next(path.stat().st_size)
 
 
@@ -219,6 +231,19 @@ def fetch(
                 "upload it again"
             )
         went_on = False
+
+
+def _put(
+    store: Store, bucket: str, key: str, path: Path, before: Stored | None, told: Progress
+) -> None:
+    try:
+        with store.errors(f"{store.scheme}{bucket}/{key}"):
+            store.put(bucket, key, path, before, told)
+    except TakenError:
+        # Where an answer was lost, the library asked again, and met what it had written itself.
+        there = [one for one in store.listing(bucket, key) if one.key == key]
+        if not there or store.checksum(bucket, there[0]) != crc32c(path):
+            raise
 
 
 def _below(store: Store, bucket: str, folder: str) -> dict[str, Stored]:

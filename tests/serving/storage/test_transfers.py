@@ -46,6 +46,53 @@ def test_files_and_folders_come_back_as_they_were(remote: str, tmp_path: Path, m
         storage.download(f"{remote}/one", tmp_path / "none")
 
 
+def test_paths_are_uploaded_and_downloaded_too(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "of before").touch()
+    storage.upload(model, str(tmp_path / "there"))
+    storage.download(str(tmp_path / "there" / "saved_model.pb"), tmp_path / "one.pb")
+    assert (tmp_path / "one.pb").read_bytes() == b"graph"
+    assert (tmp_path / "there" / "of before").exists()
+    for ask in (
+        lambda: storage.upload(tmp_path / "nothing", str(tmp_path / "x")),
+        lambda: storage.download(str(tmp_path / "nothing"), tmp_path / "x"),
+    ):
+        with pytest.raises(StorageError, match="nothing"):
+            ask()
+
+
+def test_an_answer_that_was_lost_is_no_conflict(
+    remote: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = s3.S3 if remote.startswith("s3") else gcs.Gcs
+    put = kind.put
+    monkeypatch.setattr(kind, "put", lambda *given: (put(*given), put(*given)))
+    location = storage.publish(model, f"{remote}/text", 1)
+    assert storage.list_versions(f"{remote}/text") == {1: location}
+
+
+def test_of_two_that_publish_one_number_at_once_no_mixture_is_left(
+    remote: str, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kind = s3.S3 if remote.startswith("s3") else gcs.Gcs
+    put = kind.put
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"their index")
+
+    def late(*given: object) -> None:
+        monkeypatch.setattr(kind, "put", put)
+        put(*given)
+        if given[2] != "text/1/saved_model.pb":
+            monkeypatch.setattr(kind, "put", late)
+        else:
+            storage.upload(theirs, f"{remote}/text/1/variables/variables.index")
+
+    monkeypatch.setattr(kind, "put", late)
+    with pytest.raises(storage.TakenError, match=r"variables.index is theirs"):
+        storage.publish(model, f"{remote}/text", 1)
+    assert storage.list_versions(f"{remote}/text") == {}
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
