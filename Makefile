@@ -118,7 +118,7 @@ bench: $(BENCH_READY) ## Run a benchmark: NAME=serve; without a name, the list
 LOCK_IMAGE := $(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_40
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra gateway --extra pipeline pyproject.toml --output-file requirements/base.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra gateway --extra pipeline --extra s3 pyproject.toml --output-file requirements/base.txt
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev --constraint requirements/base.txt pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 requirements/uv.in --output-file requirements/uv.txt
 	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/bench.in --output-file requirements/bench.txt

@@ -11,7 +11,7 @@ from components.options import describe
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 @describe(
     GateOptions,
-    champion="Folder of the published version to compare with; empty for none.",
+    champion="Folder or URI of the published version to compare with; empty for none.",
     records="Folder of this run's records, where the reports are gathered; empty for none.",
 )
 def gate(
@@ -36,13 +36,14 @@ def gate(
     from components.gate.gate import run
     from components.gate.options import GateOptions
     from components.options import chosen
+    from components.push.remote import local_version
     from components.summarize.records import gather
 
     folders = [Path(artifact.path) for artifact in (model, evaluation, drift, decision)]
     with one_line_errors():
         judged, figures, changes, written = folders
         options = chosen(GateOptions, chosen_values)
-        served = Path(champion) if champion else None
+        served = local_version(champion).path if champion else None
         checked = Path(validation.path)
         approved: bool = run(judged, figures, changes, options, served, written, checked)
         if records:

@@ -11,7 +11,7 @@ from components.options import describe
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 @describe(
     EvaluateImageOptions,
-    champion="Folder of the published version to compare with; empty for none.",
+    champion="Folder or URI of the published version to compare with; empty for none.",
     champion_digest="Digest of that version's model; another model in its place is measured anew.",
     code_digest="Digest of the code; changed code is run anew.",
 )
@@ -43,12 +43,14 @@ def evaluate(
     from components.evaluate.image.evaluate import run
     from components.evaluate.image.options import EvaluateImageOptions
     from components.options import chosen
+    from components.push.remote import local_version
 
     folders = [Path(artifact.path) for artifact in (examples, model, evaluation)]
     with one_line_errors():
         source, judged, written = folders
         options = chosen(EvaluateImageOptions, chosen_values)
-        figures = run(source, judged, options, Path(champion) if champion else None, written)
+        served = local_version(champion).path if champion else None
+        figures = run(source, judged, options, served, written)
     for name, figure in figures.items():
         metrics.log_metric(name, figure.value)
     # kfp.local takes an artifact without a file for one that was deleted, and runs the step anew.

