@@ -85,13 +85,8 @@ def publish(store: Store, source: Path, base: str, version: int, progress: Progr
     sums = {name: crc32c(path) for name, path in files.items()}
     with store.errors(base):
         there = _below(store, bucket, folder)
-
-        def same(name: str) -> bool:
-            known = name in there and name in sums
-            return known and store.checksum(bucket, there[name]) == sums[name]
-
         if MARKER in there:
-            if there.keys() != files.keys() or not all(same(name) for name in files):
+            if _differing(store, bucket, there, sums):
                 raise TakenError(
                     f"expected no version {version} in {base}, or the same model. "
                     "Received: another model under that number"
@@ -102,31 +97,42 @@ def publish(store: Store, source: Path, base: str, version: int, progress: Progr
             store.delete(bucket, there[name])
         # Every file is written only over what was listed, the one that makes it a version
         # last: of two that publish at once, one finds another content and stops.
+        marker = files.pop(MARKER)
         told = Sum(progress, sum(path.stat().st_size for path in files.values()))
         for name, path in files.items():
-            if name != MARKER and not same(name):
-                _put(store, bucket, folder + name, path, there.get(name), told.part)
-            told.next(path.stat().st_size if name != MARKER else 0)
-
-        def check() -> None:
-            for name in there.keys() | files.keys() - {MARKER}:
-                if not same(name):
-                    raise TakenError(
-                        f"somebody else publishes to {location} at the same time; {name} is "
-                        "theirs. Publish again"
-                    )
-
-        there = _below(store, bucket, folder)
-        check()
-        _put(store, bucket, folder + MARKER, files[MARKER], None, told.part)
-        there = _below(store, bucket, folder)
+            known = there.get(name)
+            if known is None or store.checksum(bucket, known) != sums[name]:
+                _put(store, bucket, folder + name, path, known, told.part)
+            told.next(path.stat().st_size)
+        _check_alone(store, bucket, folder, {name: sums[name] for name in files})
+        _put(store, bucket, folder + MARKER, marker, None, told.part)
         try:
-            check()
+            _check_alone(store, bucket, folder, sums)
         except TakenError:
             # No version is better than one of two models.
-            store.delete(bucket, there[MARKER])
+            for stored in store.listing(bucket, folder + MARKER):
+                store.delete(bucket, stored)
             raise
     return location
+
+
+def _differing(store: Store, bucket: str, there: dict[str, Stored], sums: dict[str, str]) -> str:
+    """A file that is not there, or has another content, or is there in addition; "" for none."""
+    for name in sorted(there.keys() | sums.keys()):
+        if name not in there or name not in sums:
+            return name
+        if store.checksum(bucket, there[name]) != sums[name]:
+            return name
+    return ""
+
+
+def _check_alone(store: Store, bucket: str, folder: str, sums: dict[str, str]) -> None:
+    """Raises TakenError where somebody else has written to the version."""
+    if name := _differing(store, bucket, _below(store, bucket, folder), sums):
+        raise TakenError(
+            f"somebody else publishes to {store.scheme}{bucket}/{folder} at the same time; {name} "
+            "is theirs. Publish again"
+        )
 
 
 def upload(store: Store, source: Path, uri: str, progress: Progress) -> None:

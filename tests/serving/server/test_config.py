@@ -65,7 +65,7 @@ def test_latest_of_none_is_none_and_zero_versions_mean_one() -> None:
             "Expected model text to have an absolute path or URI; got base_path()=models/text",
         ),
         ([entry(base_path="")], "Expected model text to have an absolute path or URI; got"),
-        ([entry(base_path="s3://bucket/x")], "this server reads no others"),
+        ([entry(base_path="hdfs://host/x")], "this server reads no others"),
         (
             [entry(more='model_platform: ""')],
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor",
