@@ -123,9 +123,9 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --generate-hashes --python-version 3.11 requirements/uv.in --output-file requirements/uv.txt
 	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/bench.in --output-file requirements/bench.txt
 	$(LOCK_IMAGE) requirements/image-tools.in --output-file requirements/image-tools.txt
-	for variant in cpu tpu; do $(LOCK_IMAGE) --constraint requirements/base.txt --override requirements/image-overrides.txt --extra gateway --extra pipeline pyproject.toml requirements/image-$$variant.in --output-file requirements/image-$$variant.txt; done
-	$(LOCK_IMAGE) --constraint requirements/base.txt --extra gateway --extra pipeline pyproject.toml requirements/image-gpu.in --output-file requirements/image-gpu.txt
-	$(LOCK_IMAGE) --override requirements/image-overrides.txt --extra gateway --extra pipeline pyproject.toml requirements/image-tfx.in --output-file requirements/image-tfx.txt
+	for variant in cpu tpu; do $(LOCK_IMAGE) --constraint requirements/base.txt --override requirements/image-overrides.txt --extra gateway --extra pipeline --extra s3 pyproject.toml requirements/image-$$variant.in --output-file requirements/image-$$variant.txt; done
+	$(LOCK_IMAGE) --constraint requirements/base.txt --extra gateway --extra pipeline --extra s3 pyproject.toml requirements/image-gpu.in --output-file requirements/image-gpu.txt
+	$(LOCK_IMAGE) --override requirements/image-overrides.txt --extra gateway --extra pipeline --extra s3 pyproject.toml requirements/image-tfx.in --output-file requirements/image-tfx.txt
 	for version in 2.19 2.20; do $(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --generate-hashes --python-version 3.11 requirements/tf-$$version.in --output-file requirements/tf-$$version.txt; done
 
 .PHONY: clean

@@ -105,6 +105,7 @@ def monitor(
     Exit codes: 0 all is well, 3 an alert or a retraining, 4 too little is known, 2 something to
     mend (one line says what), 1 a defect.
     """
+    from components.transfers import resolved
     from pipelines.config import load_config
     from pipelines.monitoring.given import moment
     from pipelines.monitoring.running import MonitoringRequest
@@ -123,7 +124,7 @@ def monitor(
         profile,
         overrides,
         url or f"sqlite:///{root.root.resolve() / 'store.sqlite'}",
-        str((models or models_of(loaded, config, output)).resolve()),
+        resolved(models or models_of(loaded, config, output)),
         str(log_file.resolve()) if log_file else "",
         address,
         since,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts import digest_files, read_json, saved_model_digest, write_json
-from components.errors import DataError
+from components.errors import ConfigError, DataError
 from components.push.approval import read_approvers
 from components.push.champion import resolve_champion
 from components.summarize.records import Records
@@ -21,6 +21,7 @@ from pipelines.digests import code_digest, files_of, inputs_fingerprint
 from pipelines.output import Output, locked
 from pipelines.provenance import provenance_of
 from pipelines.steps import Listener, StepRecord, run_pipeline
+from serving.storage import is_remote
 
 # What each step imports that takes seconds; see `pipelines.warm`.
 STEP_IMPORTS = {
@@ -151,6 +152,16 @@ def _containers(
     config: Config, output: Output, image: str, arguments: dict[str, Any]
 ) -> Containers:
     """What the containers of the steps see: what they read and write, and nothing else."""
+    for name, place in (
+        ("ingest.source", config.source),
+        ("push.base_path", arguments["push_base_path"]),
+    ):
+        if is_remote(place):
+            raise ConfigError(
+                f"expected {name} to be a local path, because the containers of the steps reach "
+                f"neither the network nor your keys. Received: {place}; leave out --runner docker, "
+                "or mount the store and give the folder"
+            )
     base_path = Path(arguments["push_base_path"])
     with contextlib.suppress(OSError):
         # The engine would make it as root; where this fails, it says why.

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.artifacts import TEXT, Published, ServingLog, published_versions
+from components.artifacts import TEXT, Published, ServingLog
 from components.errors import DataError, LoomlineError
 from components.options import chosen
+from components.push.remote import local_version, versions_of
 from pipelines.modalities import MODALITIES
 from pipelines.monitoring.given import opened
 from pipelines.monitoring.scoring import score
@@ -130,10 +131,9 @@ def _published(wanted: Wanted, versions: Counter[int]) -> Published | None:
     """The version that answered most requests; without any, the newest one."""
     if not wanted.models:
         return None
-    found = {one.version: one for one in published_versions(Path(wanted.models), wanted.model)}
-    if not versions:
-        return found[max(found)] if found else None
-    return found.get(versions.most_common(1)[0][0])
+    found = versions_of(wanted.models, wanted.model)
+    number = versions.most_common(1)[0][0] if versions else max(found, default=None)
+    return local_version(found[number]) if number in found else None
 
 
 def _write_requests(path: Path, records: Iterable[RequestRecord]) -> int:

@@ -6,10 +6,14 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from components.errors import ConfigError
+from pipelines import local
 from pipelines.cli import main
+from pipelines.config import load_config
 from pipelines.containers import Containers, folders_of, lines
 from pipelines.digests import code_digest
 from pipelines.modalities import MODALITIES
+from pipelines.output import Output
 
 
 def test_lines_are_whole_however_they_arrive() -> None:
@@ -75,3 +79,10 @@ def test_an_image_belongs_to_containers() -> None:
     done = click.testing.CliRunner().invoke(main, ["run", "text", "--image=mine"])
     assert done.exit_code == 2
     assert "--runner docker" in done.output
+
+
+def test_what_containers_cannot_reach_is_refused(tmp_path: Path) -> None:
+    config = load_config("text", overrides=["push.base_path=s3://bucket/models"])
+    arguments = {"push_base_path": config.push.base_path}
+    with pytest.raises(ConfigError, match=r"expected push.base_path to be a local path.*s3://"):
+        local._containers(config, Output(tmp_path), "image", arguments)
