@@ -15,7 +15,7 @@ from pipelines.output import Output
 def handed_over(root: Path, *overrides: str) -> dict[str, Any]:
     given = [f"ingest.source={root / 'a.txt'}", "ingest.reference_from=", "ingest.reference_to="]
     config = load_config("text", overrides=[*given, "ingest.current_from=", *overrides])
-    return _arguments(config, Output(root / "runs"))[0]
+    return _arguments(config, Output(root / "runs"), "")[0]
 
 
 @pytest.fixture
