@@ -6,6 +6,7 @@
     │   └── ValidationError  the data broke an expectation of the suite
     ├── RunnerError          a Beam runner cannot be reached, or failed
     ├── TrainingError        training cannot go on
+    ├── WorkerLostError      a worker of many is gone; started again, they all resume
     ├── ModelError           a model is missing, unreadable or unfit for its signatures
     │   └── AlteredModelError  its files are not the ones that were judged
     ├── RejectedModelError   the decision says no, or belongs to another model
@@ -29,12 +30,16 @@ from typing import NoReturn
 from components.attempts import earlier_mistake, remember_mistake
 
 USER_ERROR_EXIT_CODE = 2
+# EX_TEMPFAIL of sysexits.h: not a mistake; to be tried again.
+TRY_AGAIN_EXIT_CODE = 75
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 ERROR_PREFIX = "error: "
 
 
 class LoomlineError(Exception):
     """Something that the user can mend; its message is one clear line."""
+
+    exit_code = USER_ERROR_EXIT_CODE
 
 
 class ConfigError(LoomlineError):
@@ -55,6 +60,12 @@ class RunnerError(LoomlineError):
 
 class TrainingError(LoomlineError):
     """Training cannot go on."""
+
+
+class WorkerLostError(LoomlineError):
+    """A worker of many is gone, and the others cannot go on without it."""
+
+    exit_code = TRY_AGAIN_EXIT_CODE
 
 
 class ModelError(LoomlineError):
@@ -91,7 +102,7 @@ class BusyError(LoomlineError):
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the process with one line and exit code 2 where the user can mend the cause.
+    """Ends the process with one line and the error's exit code where the user can mend the cause.
 
     That is a LoomlineError, or a disk that is full or refuses to be written. Anything else keeps
     its traceback: it is a defect of ours. Where a cluster runs the step again all the same, it ends
@@ -99,11 +110,14 @@ def one_line_errors() -> Iterator[None]:
     """
     if message := earlier_mistake():
         _end(message)
+    code = USER_ERROR_EXIT_CODE
     try:
         yield
     except LoomlineError as error:
+        code = error.exit_code
         message = " ".join(str(error).split())
-        remember_mistake(message)
+        if code == USER_ERROR_EXIT_CODE:
+            remember_mistake(message)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -111,9 +125,9 @@ def one_line_errors() -> Iterator[None]:
         message = f"expected a disk that can be written{where}. Received: {error.strerror}"
     else:
         return
-    _end(message)
+    _end(message, code)
 
 
-def _end(message: str) -> NoReturn:
+def _end(message: str, code: int = USER_ERROR_EXIT_CODE) -> NoReturn:
     print(f"{ERROR_PREFIX}{message}", file=sys.stderr, flush=True)
-    raise SystemExit(USER_ERROR_EXIT_CODE)
+    raise SystemExit(code)

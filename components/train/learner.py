@@ -101,10 +101,10 @@ class Learner:
     ) -> None:
         self.model, self.options = model, options
         self.schedule = schedule or keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if options.warmup_steps else options.learning_rate,
+            initial_learning_rate=0.0 if options.warmup_steps else options.peak_rate,
             decay_steps=max(1, options.steps - options.warmup_steps),
             alpha=FINAL_RATE_SHARE,
-            warmup_target=options.learning_rate if options.warmup_steps else None,
+            warmup_target=options.peak_rate if options.warmup_steps else None,
             warmup_steps=options.warmup_steps,
         )
         make = _muon if optimizer == "muon" else _adamw
@@ -130,11 +130,7 @@ class Learner:
 
     def _train_step(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            loss = self._loss(windows, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [variable.value for variable in variables])
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        loss, scaled, gradients = self._differentiate(windows)
         norm = tf.linalg.global_norm(gradients) * (loss / scaled)
         if self.options.l1:
             gradients = self._penalized(gradients, self.optimizer.scale_loss(tf.constant(1.0)))
@@ -142,6 +138,15 @@ class Learner:
         if self.options.ema:
             self.average.update(tf.cast(self.optimizer.iterations, tf.int32) - 1)
         return loss, norm
+
+    def _differentiate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """The loss, the loss as scaled for float16, and the gradients of the latter."""
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._loss(windows, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        return loss, scaled, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _penalized(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> list[tf.Tensor]:
         """Adds the gradient of l1 |w|, summed over the blocks' matrices."""
@@ -160,6 +165,16 @@ class Learner:
     def evaluate(self, batches: np.ndarray) -> float:
         """Mean loss in nats per token of windows `[batches, windows, context + 1]`."""
         return float(np.mean([self._evaluate(tf.constant(batch)).numpy() for batch in batches]))
+
+    def spread_seeds(self) -> None:
+        """Gives every replica its own dropout; here there is one."""
+
+    def agree(self, step: int) -> bool:
+        """Whether all who share the work stand at the same step."""
+        return True
+
+    def finish(self) -> None:
+        """Training is over; nobody is waited for from here on."""
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Within it the model holds the averaged weights, if these are wanted."""

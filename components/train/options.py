@@ -19,12 +19,25 @@ class TrainOptions(BaseModel):
     dropout: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="Share of activations dropped in training."
     )
-    batch_size: int = Field(default=8, ge=1, description="Sequences per training step.")
+    batch_size: int = Field(
+        default=8,
+        ge=1,
+        description="Sequences per training step, of all replicas together; each gets an equal "
+        "share.",
+    )
     steps: int = Field(default=700, ge=1, description="Training steps at most.")
     learning_rate: float = Field(
         default=6e-3,
         ge=0,
         description="Peak learning rate, after the warmup; 0 finds one by a range test first.",
+    )
+    scale_learning_rate: Literal["none", "linear", "sqrt"] = Field(
+        default="none",
+        description="How the learning rate grows with batch_size / rate_batch_size: not at all, "
+        "in proportion, or with the square root.",
+    )
+    rate_batch_size: int = Field(
+        default=8, ge=1, description="Batch size that learning_rate was chosen for."
     )
     warmup_steps: int = Field(
         default=30, ge=0, description="Steps over which the learning rate rises linearly from 0."
@@ -62,6 +75,17 @@ class TrainOptions(BaseModel):
         description="Number format: auto takes mixed_bfloat16 on accelerators that have it and "
         "float32 elsewhere.",
     )
+    distribution: Literal["single", "mirrored", "multi_worker", "tpu"] = Field(
+        default="single",
+        description="Who shares the work: one device, all GPUs of the machine, the workers that "
+        "TF_CONFIG lists, or the cores of a TPU.",
+    )
+    worker_timeout: int = Field(
+        default=600,
+        ge=1,
+        description="Seconds without progress after which a worker of many takes another one for "
+        "lost, and ends.",
+    )
     xla: bool = Field(default=True, description="Compile the training step with XLA.")
     export_xla: bool = Field(
         default=False,
@@ -76,3 +100,22 @@ class TrainOptions(BaseModel):
                 f"heads must divide width: received heads={self.heads}, width={self.width}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_found_rate_is_not_scaled(self) -> Self:
+        if not self.learning_rate and self.scale_learning_rate != "none":
+            raise ValueError(
+                "scale_learning_rate must be none where learning_rate=0 finds the rate of this "
+                f"very batch size: received scale_learning_rate={self.scale_learning_rate}"
+            )
+        return self
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate, scaled to the batch: in proportion as in Goyal et al. (2017).
+
+        It depends on the global batch alone, so that the number of replicas changes no result.
+        """
+        growth = self.batch_size / self.rate_batch_size
+        exponent = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}[self.scale_learning_rate]
+        return float(self.learning_rate * growth**exponent)

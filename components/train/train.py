@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from components.train.checkpoint import Arrays, Checkpoint
+    from components.train.distribution import Distribution
     from components.train.learner import Learner
     from components.train.text_previews import TextPreviews
 
 EVALUATION_TOKENS = 16_384
 _SECONDS_BETWEEN_LINES = 0.5
-_NOT_PART_OF_A_RUN = {"checkpoint_seconds", "export_xla"}
+# Nor does it matter to the weights who shares the work: more workers may go on where fewer stopped.
+_NOT_PART_OF_A_RUN = {"checkpoint_seconds", "export_xla", "distribution", "worker_timeout"}
 
 
 def run(
@@ -37,6 +39,8 @@ def run(
     logs: Path,
 ) -> dict[str, float]:
     """Trains on the transformed examples, and writes the model and its exports.
+
+    Of many workers each calls this, and the chief alone writes.
 
     Args:
         transformed: a TransformedExamples folder.
@@ -52,19 +56,30 @@ def run(
     Raises:
         DataError: the data has not even one window of the context's length.
         TrainingError: the loss became infinite or not a number.
+        WorkerLostError: another worker is gone.
     """
     examples = artifacts.TransformedExamples(transformed)
     training = Training(examples, options, checkpoints, logs, graph)
     training.run()
-    written = artifacts.Model(model)
-    written.path.mkdir(parents=True, exist_ok=True)
     card = training.card()
+    if training.chief:
+        _write(training, card, options, graph, artifacts.Model(model))
+    figures = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
+    return {name: float(card[name]) for name in figures}
+
+
+def _write(
+    training: Training,
+    card: dict[str, Any],
+    options: TrainOptions,
+    graph: Path,
+    written: artifacts.Model,
+) -> None:
+    written.path.mkdir(parents=True, exist_ok=True)
     training.learner.model.save(written.keras_path)
     _export(training.learner.model.numpy_weights(), options, graph, written)
     written.write_card(card)
     training.checkpoint.remove()
-    figures = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
-    return {name: float(card[name]) for name in figures}
 
 
 def _export(
@@ -110,6 +125,8 @@ class Training:
         from components.train.events import Events
 
         self.options = options
+        distribution = _distribution(options)
+        self.chief = distribution is None or distribution.chief
         shards = examples.shards(artifacts.TRAIN)
         held_out = examples.shards(artifacts.EVAL)
         if not shards or not held_out:
@@ -129,13 +146,13 @@ class Training:
         vocabulary_size = examples.statistics()["vocabulary_size"]
         if not options.learning_rate:
             self.progress.rate = self.progress.rate or _found_rate(
-                vocabulary_size, options, batches(0)
+                vocabulary_size, options, batches(0), distribution
             )
             self.options = options.model_copy(update={"learning_rate": self.progress.rate})
-        self.learner = _learner(vocabulary_size, self.options)
+        self.learner = _learner(vocabulary_size, self.options, distribution)
         self.best = self._resume(arrays)
         self.batches = batches(self.progress.step)
-        self.events = Events(logs)
+        self.events = Events(logs) if self.chief else None
         self._previews = self._make_previews(graph, logs) if options.preview_every else None
         self._started = time.monotonic() - self.progress.seconds
         self._saved = self._printed = time.monotonic()
@@ -143,15 +160,21 @@ class Training:
 
     def _resume(self, arrays: Arrays) -> Arrays:
         """Puts the checkpoint's values in place; returns the rest, the best weights so far."""
+        if not self.learner.agree(self.progress.step):
+            raise DataError(
+                "expected a folder of checkpoints that all workers share. Received: one in which "
+                f"this worker finds step {self.progress.step} and another worker another"
+            )
         if not arrays:
             return {}
         for name, variable in self.learner.variables():
             variable.assign(arrays.pop(name))
+        self.learner.spread_seeds()
         print(f"progress: resuming at step {self.progress.step}/{self.options.steps}", flush=True)
         return arrays
 
     def _make_previews(self, graph: Path | None, logs: Path) -> TextPreviews | None:
-        if graph is None:
+        if graph is None or self.events is None:
             return None
         from components.train.text_previews import TextPreviews
         from components.transform.load import load_transform
@@ -164,6 +187,7 @@ class Training:
 
         Raises:
             TrainingError: the loss became infinite or not a number.
+            WorkerLostError: another worker is gone.
         """
         options, progress = self.options, self.progress
         while progress.step < options.steps and progress.stale < options.patience:
@@ -182,7 +206,9 @@ class Training:
             if time.monotonic() - self._saved >= options.checkpoint_seconds:
                 self._save()
         self._save()
-        self.events.close()
+        self.learner.finish()
+        if self.events is not None:
+            self.events.close()
         self._restore_best()
 
     def _evaluate(self, loss: float) -> None:
@@ -202,13 +228,14 @@ class Training:
             self.best = {f"best.{index}": value for index, value in enumerate(weights)}
         else:
             progress.stale += 1
-        self.events.write(progress.step, {"eval_loss": eval_loss})
+        if self.events is not None:
+            self.events.write(progress.step, {"eval_loss": eval_loss})
         self._speed.restart()
 
     def _report(self, loss: float, norm: float) -> None:
         now = time.monotonic()
         step, last = self.progress.step, self.progress.step == self.options.steps
-        if now - self._printed < _SECONDS_BETWEEN_LINES and not last:
+        if self.events is None or (now - self._printed < _SECONDS_BETWEEN_LINES and not last):
             return
         self._printed = now
         speed = self._speed.tokens_per_second()
@@ -227,6 +254,9 @@ class Training:
 
     def _save(self) -> None:
         self.progress.seconds = time.monotonic() - self._started
+        self._saved = time.monotonic()
+        if not self.chief:
+            return
         arrays = {name: variable.numpy() for name, variable in self.learner.variables()}
         self.checkpoint.save(self.progress, {**arrays, **self.best})
         self._saved = time.monotonic()
@@ -261,7 +291,10 @@ class Training:
 
 
 def _found_rate(
-    vocabulary_size: int, options: TrainOptions, batches: Iterator[np.ndarray[Any, Any]]
+    vocabulary_size: int,
+    options: TrainOptions,
+    batches: Iterator[np.ndarray[Any, Any]],
+    distribution: Distribution | None,
 ) -> float:
     """The peak rate by a range test on a model of its own, which is thrown away."""
     import keras
@@ -271,28 +304,48 @@ def _found_rate(
     print("progress: looking for a learning rate", flush=True)
     places = list(range(1, len(rate_search.RATES)))
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(places, rate_search.RATES)
-    learner = _learner(vocabulary_size, options, schedule)
+    learner = _learner(vocabulary_size, options, distribution, schedule)
     found = rate_search.search(lambda step, rate: float(learner.train(next(batches))[0]))
     print(f"progress: learning rate {found:.2g}", flush=True)
     return found
 
 
-def _learner(vocabulary_size: int, options: TrainOptions, schedule: Any = None) -> Learner:
+def _distribution(options: TrainOptions) -> Distribution | None:
+    if options.distribution == "single":
+        return None
+    from components.train.distribution import make_distribution
+
+    return make_distribution(options.distribution, options.batch_size, options.worker_timeout)
+
+
+def _learner(
+    vocabulary_size: int,
+    options: TrainOptions,
+    distribution: Distribution | None,
+    schedule: Any = None,
+) -> Learner:
     from components.train.decoder import Decoder
+    from components.train.distributed_learner import DistributedLearner
     from components.train.learner import Learner, keep_freed_memory, precision_policy
 
     keep_freed_memory()
-    model = Decoder(
-        vocabulary_size,
-        context=options.context,
-        layers=options.layers,
-        width=options.width,
-        heads=options.heads,
-        dropout=options.dropout,
-        seed=options.seed,
-        dtype=precision_policy(options.precision),
-    )
-    return Learner(model, options, schedule=schedule)
+
+    def model() -> Decoder:
+        return Decoder(
+            vocabulary_size,
+            context=options.context,
+            layers=options.layers,
+            width=options.width,
+            heads=options.heads,
+            dropout=options.dropout,
+            seed=options.seed,
+            dtype=precision_policy(options.precision),
+        )
+
+    if distribution is None:
+        return Learner(model(), options, schedule=schedule)
+    with distribution.strategy.scope():
+        return DistributedLearner(model(), options, distribution, schedule=schedule)
 
 
 def _diverged(step: int, loss: float, options: TrainOptions) -> str:
