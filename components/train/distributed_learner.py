@@ -139,7 +139,7 @@ class DistributedLearner(Learner):
                 offset = tf.cast(tf.stack([replica * _SEED_STRIDE, 0]), state.value.dtype)
                 state.value.assign(state.value + offset)
 
-        self._distribution.strategy.run(spread)
+        tf.function(lambda: self._distribution.strategy.run(spread))()
 
     def agree(self, step: int) -> bool:
         """Whether every worker stands at the same step."""
@@ -152,11 +152,11 @@ class DistributedLearner(Learner):
 
         strategy = self._distribution.strategy
         with told_of_lost_workers(self._distribution):
-            found = strategy.run(tf.function(difference))
+            found = tf.function(lambda: strategy.run(difference))()
             return float(strategy.experimental_local_results(found)[0]) == 0.0
 
     def finish(self) -> None:
-        """Waits until every worker has done its last step; from here on none needs another.
+        """Waits until the chief has written the model, so that all succeed or none does.
 
         Raises:
             WorkerLostError: another worker is gone.

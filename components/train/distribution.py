@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -16,14 +17,6 @@ import tensorflow as tf
 
 from components.errors import ERROR_PREFIX, ConfigError, WorkerLostError
 
-# What TensorFlow raises in a worker when another one is gone, by how it went.
-_LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-)
 _MULTI_WORKER = "multi_worker"
 
 
@@ -93,10 +86,11 @@ def told_of_lost_workers(distribution: Distribution) -> Iterator[None]:
     """
     try:
         yield
-    except _LOST as error:
-        if not isinstance(distribution.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    except tf.errors.OpError as error:
+        # Whatever befell the other worker, here an all-reduce was aborted, or a call had no answer.
+        if "Collective" not in error.message and not isinstance(error, tf.errors.UnavailableError):
             raise
-        raise _lost(str(error).split("\n", 1)[0][:200]) from error
+        raise _lost(_first_line(error)) from error
     distribution.watch.beat()
 
 
@@ -120,12 +114,15 @@ def make_distribution(name: str, batch_size: int, timeout: float) -> Distributio
     """
     if name == _MULTI_WORKER:
         check_tf_config(os.environ.get("TF_CONFIG", ""))
+        config = json.loads(os.environ["TF_CONFIG"])
+        cluster, task = config["cluster"], config["task"]
+        leader = "chief" if "chief" in cluster else "worker"
+        chief = task["type"] == leader and int(task["index"]) == 0
+        if chief:
+            hosts = [host for job in cluster.values() for host in job]
+            _await_hosts(set(hosts) - {cluster[leader][0]}, timeout)
+        strategy = _multi_worker(cluster, leader, timeout)
         watch = Watch(timeout)
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        resolver = strategy.cluster_resolver
-        chief = resolver.task_type == "chief" or (
-            resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
-        )
     else:
         strategy = _tpu() if name == "tpu" else _mirrored()
         watch, chief = Watch(timeout), True
@@ -160,6 +157,48 @@ def check_tf_config(text: str) -> None:
         raise ConfigError(f"{form}, with the task among chief and workers. Received: {text}")
 
 
+def _await_hosts(hosts: set[str], timeout: float) -> None:
+    """Waits until each `host:port` is listened on; once TensorFlow waits, nothing can stop it."""
+    end = time.monotonic() + timeout
+    while hosts:
+        for host in sorted(hosts):
+            name, _, port = host.rpartition(":")
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((name.strip("[]"), int(port)), 1),
+            ):
+                hosts.discard(host)
+        if hosts and time.monotonic() > end:
+            raise _lost(f"none at {', '.join(sorted(hosts))} for {timeout:g} s")
+        time.sleep(0.1)
+
+
+def _multi_worker(
+    cluster: dict[str, list[str]], leader: str, timeout: float
+) -> tf.distribute.Strategy:
+    from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+    from tensorflow.python.eager import context
+
+    # As the strategy itself does it, which however waits an hour for a chief that never comes.
+    # No public function sets the time.
+    context.context().configure_coordination_service(
+        "standalone",
+        service_leader=f"/job:{leader}/replica:0/task:0",
+        cluster_register_timeout_in_ms=int(timeout * 1000),
+        coordinated_jobs=[
+            CoordinatedJob(name=job, num_tasks=len(hosts)) for job, hosts in cluster.items()
+        ],
+    )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise _lost(f"not all within {timeout:g} s: {_first_line(error)}") from error
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    return str(error.message).split("aborted by: ")[-1].split("\n")[0][:200]
+
+
 def _mirrored() -> tf.distribute.Strategy:
     # Without a GPU the CPU's logical devices are the replicas: one, unless it was split.
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
@@ -171,7 +210,7 @@ def _tpu() -> tf.distribute.Strategy:
     try:
         resolver: Any = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, tf.errors.OpError) as error:
-        reason = str(error).split("\n", 1)[0][:200]
+        reason = str(error).split("\n")[0][:200]
         raise ConfigError(
             f"train.distribution: expected a TPU that TPU_NAME names. Received: {reason}"
         ) from error

@@ -64,6 +64,10 @@ def run(
     card = training.card()
     if training.chief:
         _write(training, card, options, graph, artifacts.Model(model))
+    # Whoever is lost before this, all start again, and the checkpoint is still there.
+    training.learner.finish()
+    if training.chief:
+        training.checkpoint.remove()
     figures = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
     return {name: float(card[name]) for name in figures}
 
@@ -79,7 +83,6 @@ def _write(
     training.learner.model.save(written.keras_path)
     _export(training.learner.model.numpy_weights(), options, graph, written)
     written.write_card(card)
-    training.checkpoint.remove()
 
 
 def _export(
@@ -206,7 +209,6 @@ class Training:
             if time.monotonic() - self._saved >= options.checkpoint_seconds:
                 self._save()
         self._save()
-        self.learner.finish()
         if self.events is not None:
             self.events.close()
         self._restore_best()
