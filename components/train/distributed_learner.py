@@ -44,7 +44,7 @@ class DistributedLearner(Learner):
             )
         self._distribution = distribution
         super().__init__(model, options, **others)
-        # Keras would clip each replica's gradients and then add these up; ours are the mean by then.
+        # Keras would clip each replica's gradients, then add these up; ours are the mean by then.
         self.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
             gradients_and_variables
         )
@@ -73,7 +73,7 @@ class DistributedLearner(Learner):
         return local(loss)[0], local(norm)[0]
 
     def train(self, windows: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-        """One step on the whole batch `[batch, context + 1]`, of which each replica takes its share.
+        """One step on a batch `[batch, context + 1]`, of which each replica takes its share.
 
         Raises:
             WorkerLostError: another worker is gone.

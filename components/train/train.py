@@ -128,7 +128,7 @@ class Training:
         from components.train.events import Events
 
         self.options = options
-        distribution = _distribution(options)
+        distribution = distribution_of(options)
         self.chief = distribution is None or distribution.chief
         shards = examples.shards(artifacts.TRAIN)
         held_out = examples.shards(artifacts.EVAL)
@@ -152,7 +152,7 @@ class Training:
                 vocabulary_size, options, batches(0), distribution
             )
             self.options = options.model_copy(update={"learning_rate": self.progress.rate})
-        self.learner = _learner(vocabulary_size, self.options, distribution)
+        self.learner = make_learner(vocabulary_size, self.options, distribution)
         self.best = self._resume(arrays)
         self.batches = batches(self.progress.step)
         self.events = Events(logs) if self.chief else None
@@ -306,7 +306,7 @@ def _found_rate(
     print("progress: looking for a learning rate", flush=True)
     places = list(range(1, len(rate_search.RATES)))
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(places, rate_search.RATES)
-    learner = _learner(vocabulary_size, options, distribution, schedule)
+    learner = make_learner(vocabulary_size, options, distribution, schedule)
     found = rate_search.search(lambda step, rate: float(learner.train(next(batches))[0]))
     print(f"progress: learning rate {found:.2g}", flush=True)
     return found
@@ -320,12 +320,13 @@ def _distribution(options: TrainOptions) -> Distribution | None:
     return make_distribution(options.distribution, options.batch_size, options.worker_timeout)
 
 
-def _learner(
+def make_learner(
     vocabulary_size: int,
     options: TrainOptions,
     distribution: Distribution | None,
     schedule: Any = None,
 ) -> Learner:
+    """A new decoder of the options' shape, and what trains it, alone or among replicas."""
     from components.train.decoder import Decoder
     from components.train.distributed_learner import DistributedLearner
     from components.train.learner import Learner, keep_freed_memory, precision_policy

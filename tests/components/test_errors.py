@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import DataError, LoomlineError, one_line_errors
+from components.errors import DataError, LoomlineError, WorkerLostError, one_line_errors
 
 
 def test_a_user_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,3 +38,10 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
     assert len(classes) > 5
     for item in classes:
         assert f"{item.__name__} " in drawn or f"{item.__name__}\n" in drawn
+
+
+def test_a_lost_worker_asks_to_be_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        raise WorkerLostError("expected every worker")
+    assert ended.value.code == 75
+    assert capsys.readouterr().err == "error: expected every worker\n"
