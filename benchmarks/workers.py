@@ -81,7 +81,7 @@ def print_estimate(size: int, step: float) -> float:
     reduce = sent / BYTES_PER_SECOND + 2 * (MANY - 1) * MESSAGE_SECONDS
     efficiency = step / (step + reduce)
     print(
-        f"On paper, {MANY} workers, each with {BATCH} windows ({MANY * BATCH:,} in a global batch):\n"
+        f"On paper, {MANY} workers with {BATCH} windows each ({MANY * BATCH:,} in a batch):\n"
         f"  ring all-reduce of B = {size:,} bytes in float32, each worker sends 2 (n - 1) / n B = "
         f"{sent:,.0f} bytes in 2 (n - 1) = {2 * (MANY - 1)} messages;\n"
         f"  at {BYTES_PER_SECOND / 1e9:.3g} GB/s (10 Gbit/s, 90% used) and "
@@ -136,7 +136,8 @@ class Side:
             assert process.stdin is not None
             process.stdin.write(f"{steps}\n")
             process.stdin.flush()
-        return [_answer(process) for process in self._processes][0]
+        answers = [_answer(process) for process in self._processes]
+        return answers[0]
 
     def close(self) -> None:
         """Ends them all at once: they leave together."""

@@ -312,7 +312,8 @@ def _found_rate(
     return found
 
 
-def _distribution(options: TrainOptions) -> Distribution | None:
+def distribution_of(options: TrainOptions) -> Distribution | None:
+    """Who shares the work; None for one device alone. See `make_distribution`."""
     if options.distribution == "single":
         return None
     from components.train.distribution import make_distribution

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 import tensorflow as tf
@@ -125,12 +124,12 @@ def test_a_defect_is_not_taken_for_a_lost_worker() -> None:
     distribution = Distribution(strategy, Watch(60), chief=True)
     with pytest.raises(tf.errors.InternalError), told_of_lost_workers(distribution):
         raise tf.errors.InternalError(None, None, "a kernel broke")
+    gone = "Graph execution error:\n\nCollective ops is aborted by: gone\nmore"
     with (
-        pytest.raises(WorkerLostError, match="Received: gone. Start all workers again"),
+        pytest.raises(WorkerLostError, match=r"Received: gone\. Start all workers again"),
         told_of_lost_workers(distribution),
     ):
-        message = "Graph execution error:\n\nCollective ops is aborted by: gone\nmore"
-        raise tf.errors.InternalError(None, None, message)
+        raise tf.errors.InternalError(None, None, gone)
 
 
 def test_a_process_in_which_nothing_happens_ends_in_one_line_and_one_that_works_goes_on() -> None:
@@ -140,14 +139,12 @@ def test_a_process_in_which_nothing_happens_ends_in_one_line_and_one_that_works_
         "print('still there', flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 75
     assert done.stdout == "still there\n"
     assert "Received: nothing of one for 1 s" in done.stderr.splitlines()[-1]
-    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(("rule", "rate"), [("none", 0.01), ("linear", 0.04), ("sqrt", 0.02)])
