@@ -87,6 +87,8 @@ def told_of_lost_workers(distribution: Distribution) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
+        if not isinstance(distribution.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
         # Whatever befell the other worker, here an all-reduce was aborted, or a call had no answer.
         if "Collective" not in error.message and not isinstance(error, tf.errors.UnavailableError):
             raise

@@ -110,6 +110,15 @@ class TrainOptions(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_rate_is_found_alone(self) -> Self:
+        if not self.learning_rate and self.distribution != "single":
+            raise ValueError(
+                "learning_rate=0 finds a rate on a single device only: received distribution="
+                f"{self.distribution}. Find the rate with distribution=single first"
+            )
+        return self
+
     @property
     def peak_rate(self) -> float:
         """The learning rate, scaled to the batch: in proportion as in Goyal et al. (2017).
