@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+# PR_SET_PDEATHSIG is 1. A parent that died before it was set is told by another one's number.
+_ATTACH = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 # kfp reads its own variable when it is imported. The others keep libraries from writing log lines
 # of no use here, and from sending usage statistics.
 STEP_VARIABLES = {
@@ -23,13 +27,16 @@ STEP_VARIABLES = {
 }
 
 
-def end_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent dies; for `preexec_fn`.
+def attached(command: Sequence[str]) -> list[str]:
+    """The command, for a process that the kernel kills when its parent dies.
 
-    Elsewhere than on Linux it does nothing.
+    The process asks for it by itself, before it becomes the command: to have it ask between fork
+    and exec would run Python in a copy of this process, whose threads and libraries are in the
+    middle of things. Elsewhere than on Linux the command stays as it is.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _ATTACH, str(os.getpid()), *command]
 
 
 class Launcher:
@@ -77,14 +84,13 @@ class Launcher:
 
     def _popen(self, command: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command,
+            attached(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             env={**os.environ, **STEP_VARIABLES, "TMPDIR": self.scratch, **variables},
-            preexec_fn=end_with_parent,
         )
 
     def stop(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import signal
 import subprocess
@@ -15,17 +14,11 @@ from pathlib import Path
 from typing import Self
 
 from components.errors import ServingError
-from pipelines.processes import end_with_parent
+from pipelines.processes import attached
 
 GRACE_SECONDS = 30
 ANNOUNCE_SECONDS = 180.0
 _LAST_LINES, _LAST_CHARACTERS = 3, 600
-
-
-def _detached() -> None:
-    """Ctrl-C reaches the parent alone, which stops its services in order; they die with it."""
-    os.setpgrp()
-    end_with_parent()
 
 
 def _ending(code: int | None) -> str:
@@ -52,12 +45,13 @@ class Service:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", encoding="utf-8") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *flags],
+                attached([sys.executable, "-m", module, *flags]),
                 stdout=subprocess.PIPE,
                 stderr=stream,
                 stdin=subprocess.DEVNULL,
                 text=True,
-                preexec_fn=_detached,
+                # Ctrl-C reaches the parent alone, which stops its services in order.
+                process_group=0,
             )
         self._printed: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, name=f"{module} output", daemon=True)

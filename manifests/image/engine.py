@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import LoomlineError, SetupError
-from pipelines.processes import end_with_parent
+from pipelines.processes import attached
 
 FOLDER = Path(__file__).parents[2] / ".tools" / "docker"
 # Stands in for python:3.13-slim-trixie: the same release of Debian, with Debian's own Python.
@@ -97,23 +97,24 @@ def _unpacked(folder: Path) -> str:
 def _start(folder: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
     with (folder / "dockerd.log").open("wb") as log:
         return subprocess.Popen(
-            [
-                "dockerd",
-                f"--data-root={folder}/data",
-                f"--exec-root={folder}/exec",
-                f"--pidfile={folder}/dockerd.pid",
-                f"--host={variables['DOCKER_HOST']}",
-                # Steps need no network, and builds use the machine's: its rules stay as they are.
-                "--bridge=none",
-                "--iptables=false",
-                "--ip6tables=false",
-            ],
+            attached(
+                [
+                    "dockerd",
+                    f"--data-root={folder}/data",
+                    f"--exec-root={folder}/exec",
+                    f"--pidfile={folder}/dockerd.pid",
+                    f"--host={variables['DOCKER_HOST']}",
+                    # Steps need no network, and builds use the machine's: its rules stay as they are.
+                    "--bridge=none",
+                    "--iptables=false",
+                    "--ip6tables=false",
+                ]
+            ),
             env={**os.environ, **variables},
             stdout=log,
             stderr=log,
             # A process group of its own, so that Ctrl-C reaches the command first.
             start_new_session=True,
-            preexec_fn=end_with_parent,
         )
 
 
