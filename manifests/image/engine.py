@@ -104,7 +104,7 @@ def _start(folder: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
                     f"--exec-root={folder}/exec",
                     f"--pidfile={folder}/dockerd.pid",
                     f"--host={variables['DOCKER_HOST']}",
-                    # Steps need no network, and builds use the machine's: its rules stay as they are.
+                    # Steps need no network, and builds use the machine's: its rules stay.
                     "--bridge=none",
                     "--iptables=false",
                     "--ip6tables=false",

@@ -184,7 +184,7 @@ def test_models_have_the_same_name_everywhere(rendered: Any) -> None:
     assert set(ready[5:6]) == wanted or not wanted
 
 
-@pytest.mark.parametrize("name", [*SECRETS, *CLAIMS])
+@pytest.mark.parametrize("name", sorted({*SECRETS, *CLAIMS}))
 def test_what_must_be_there_is_documented(name: str) -> None:
     page = (ROOT / "docs/how-to/deploy-on-kubernetes.md").read_text("utf-8")
     assert f"`{name}`" in page
