@@ -46,10 +46,12 @@ class Use:
 
 def _training(use: Use) -> Definition:
     # Imported here: loading a pipeline loads kfp.
-    from pipelines.training import cluster_defaults, training
+    from pipelines.training import FOUND_OUT, cluster_defaults, training
 
     config, hardware = use.config, use.hardware
     parameters = {**config.parameters(), **RUN_DEFAULTS, **cluster_defaults(hardware)}
+    for name in FOUND_OUT:
+        del parameters[name]
     if hardware.volume:
         mount = hardware.volume.mount
         parameters["checkpoints"] = f"{mount}/checkpoints"

@@ -8,6 +8,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.push.champion import AUTO
 from pipelines.hardware.placing import defaults, place
 from pipelines.hardware.placing import descriptions as hardware_descriptions
 from pipelines.hardware.profile import Hardware
@@ -18,6 +19,8 @@ from pipelines.typed import typed_pipeline
 # Push publishes the next version: a second attempt could publish a model twice. The exit handler
 # tells people: a second one would tell them twice.
 ONCE = ("push", "summarize")
+# Parameters of a local run that a step finds out on a cluster.
+FOUND_OUT = ("champion_digest",)
 NOTIFY = {"notify": "Tell people of a run that waits for approval, was rejected or failed."}
 
 
@@ -33,6 +36,8 @@ def training(modality: Modality, hardware: Hardware | None = None) -> Any:
     described = descriptions(modality)
     if hardware is not None:
         parameters |= {name: type(value) for name, value in cluster_defaults(hardware).items()}
+        for name in FOUND_OUT:
+            del parameters[name], described[name]
         described |= {**NOTIFY, **hardware_descriptions(hardware)}
 
     return typed_pipeline(
@@ -46,7 +51,7 @@ def training(modality: Modality, hardware: Hardware | None = None) -> Any:
 
 def cluster_defaults(hardware: Hardware) -> dict[str, Any]:
     """The parameters that a compiled pipeline has beside those of a local run."""
-    return {"notify": True, **defaults(hardware)}
+    return {"notify": True, "champion": AUTO, **defaults(hardware)}
 
 
 def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[str, Any]) -> None:
@@ -56,7 +61,8 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
     2. validate sets aside the examples that break an expectation;
     3. transform learns from the training split how raw data become numbers, and applies it;
     4. train fits the model, exports it, and resumes where a killed run stopped;
-    5. evaluate judges the export beside yardsticks and beside the version now served;
+    5. evaluate judges the export beside yardsticks and beside the version now served, which on a
+       cluster a step of its own, champion, finds;
     6. drift compares eras of data, what users ask for, what is generated, and the training data
        of the version now served;
     7. gate decides by the policy's rules;
@@ -78,6 +84,21 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
     def of_the_run(*names: str) -> dict[str, Any]:
         return {name: parameters[name] for name in names}
 
+    def served(after: Any) -> dict[str, Any]:
+        """The version to compare with; here the command has found it, there a step has to."""
+        if hardware is None:
+            return of_the_run("champion", "champion_digest")
+        from components.champion.component import champion
+
+        found = champion(
+            base_path=parameters["push_base_path"],
+            model_name=parameters["push_model_name"],
+            **of_the_run("champion", "provenance"),
+        )
+        # As late as can be, and never from a cache: other runs publish, too.
+        placed(found.after(after), "champion").set_caching_options(False)
+        return {"champion": found.outputs["folder"], "champion_digest": found.outputs["digest"]}
+
     from pipelines.finishing.component import summarize
 
     finish = summarize(
@@ -98,18 +119,21 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
             graph=transformed.outputs["graph"],
             **of_the_run("checkpoints", "code_digest"),
         )
+        rival = served(after=trained)
         evaluated = step(
             "evaluate",
             examples=checked.outputs["validated"],
             model=trained.outputs["model"],
-            **of_the_run("champion", "champion_digest", "code_digest"),
+            **rival,
+            **of_the_run("code_digest"),
         )
         drifted = step(
             "drift",
             examples=checked.outputs["validated"],
             evaluation=evaluated.outputs["evaluation"],
             model=trained.outputs["model"],
-            **of_the_run("prompts_digest", "champion", "champion_digest", "code_digest"),
+            **rival,
+            **of_the_run("prompts_digest", "code_digest"),
         )
         # The gate depends on the time and on what is served, and push acts on the world:
         # neither may be answered from a cache.
@@ -119,7 +143,8 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
             validation=checked.outputs["report"],
             evaluation=evaluated.outputs["evaluation"],
             drift=drifted.outputs["report"],
-            **of_the_run("champion", "records"),
+            champion=rival["champion"],
+            **of_the_run("records"),
         ).set_caching_options(False)
         with dsl.If(decided.outputs["Output"] == True, name="approved"):  # noqa: E712
             step(

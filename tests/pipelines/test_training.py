@@ -13,7 +13,7 @@ from pipelines.hardware import load_hardware
 from pipelines.hardware.placing import descriptions as hardware_descriptions
 from pipelines.modalities import MODALITIES
 from pipelines.parameters import RUN_DEFAULTS, RUN_PARAMETERS, descriptions
-from pipelines.training import NOTIFY, cluster_defaults
+from pipelines.training import FOUND_OUT, NOTIFY, cluster_defaults
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -50,7 +50,7 @@ def test_the_compiled_pipeline_is_the_golden_one(compiled: Path, modality: str) 
 
 def test_every_parameter_is_described(spec: dict[str, Any]) -> None:
     steps = [c for c in spec["components"].values() if "executorLabel" in c]
-    assert len(steps) == 9
+    assert len(steps) == 10
     for component in [spec["root"], *steps]:
         for name, parameter in component["inputDefinitions"].get("parameters", {}).items():
             # A parameter of the pipeline that Kubeflow passes on to say where a step runs.
@@ -64,6 +64,8 @@ def test_defaults_come_from_the_configuration(spec: dict[str, Any], modality: st
     expected = {**load_config(modality).parameters(), **RUN_DEFAULTS, **cluster_defaults(hardware)}
     expected |= {"push_base_path": "/loomline/models", "checkpoints": "/loomline/checkpoints"}
     described = {**descriptions(MODALITIES[modality]), **NOTIFY, **hardware_descriptions(hardware)}
+    for name in FOUND_OUT:
+        del expected[name], described[name]
     assert set(parameters) == set(expected) == set(described)
     for name, value in expected.items():
         assert parameters[name]["defaultValue"] == value, name
@@ -81,7 +83,7 @@ def test_a_steps_interface_has_exactly_the_steps_options(
     assert of_the_run == set(RUN_PARAMETERS)
 
 
-def test_gate_push_and_summary_are_never_cached(spec: dict[str, Any]) -> None:
+def test_what_looks_at_the_world_or_acts_on_it_is_never_cached(spec: dict[str, Any]) -> None:
     def tasks(dag: dict[str, Any]) -> dict[str, bool]:
         found = {}
         for task in dag["dag"]["tasks"].values():
@@ -94,8 +96,8 @@ def test_gate_push_and_summary_are_never_cached(spec: dict[str, Any]) -> None:
         return found
 
     cached = tasks(spec["root"])
-    assert len(cached) == 9
-    uncached = {"comp-gate", "comp-push", "comp-summarize"}
+    assert len(cached) == 10
+    uncached = {"comp-champion", "comp-gate", "comp-push", "comp-summarize"}
     assert {name for name, hit in cached.items() if not hit} == uncached
 
 
@@ -105,5 +107,22 @@ def test_the_image_can_be_replaced(tmp_path: Path) -> None:
     hardware = load_hardware("cpu").model_copy(update={"image": pinned})
     compile_config(load_config("text"), path, hardware=hardware)
     images = re.findall(r"image: (.*)", path.read_text("utf-8"))
-    assert len(images) == 9
+    assert len(images) == 10
     assert set(images) == {pinned}
+
+
+def test_on_a_cluster_a_step_finds_the_champion_that_the_others_compare_with(
+    spec: dict[str, Any],
+) -> None:
+    assert spec["root"]["inputDefinitions"]["parameters"]["champion"]["defaultValue"] == "auto"
+    dags = [one["dag"]["tasks"] for one in spec["components"].values() if "dag" in one]
+    [tasks] = [dag for dag in dags if "champion" in dag]
+    assert "train" in tasks["champion"]["dependentTasks"]
+    for step, names in {
+        "evaluate": {"champion": "folder", "champion_digest": "digest"},
+        "drift": {"champion": "folder", "champion_digest": "digest"},
+        "gate": {"champion": "folder"},
+    }.items():
+        for name, output in names.items():
+            given = tasks[step]["inputs"]["parameters"][name]["taskOutputParameter"]
+            assert given == {"producerTask": "champion", "outputParameterKey": output}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.push.champion import resolve_champion
+import pytest
+
+from components.artifacts import saved_model_digest
+from components.champion.component import champion
+from components.errors import ConfigError
+from components.push.champion import AUTO, find_champion, resolve_champion
 
 Make = Callable[..., Any]
 
@@ -56,3 +62,35 @@ def test_finding_the_champion_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", code]
     told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_step_finds_it_with_the_digest_of_its_model(candidate: Make, tmp_path: Path) -> None:
+    assert find_champion(AUTO, str(tmp_path), "text", "a") == ("", "")
+    assert find_champion(AUTO, "", "text", "a") == ("", "")
+    first = candidate("a").push(tmp_path, inputs_fingerprint="a")
+    candidate("b").push(tmp_path, inputs_fingerprint="b")
+    newest = tmp_path / "text" / "2"
+    expected = (str(newest), saved_model_digest(newest))
+    assert find_champion(AUTO, str(tmp_path), "text", "c") == expected
+    assert find_champion("", str(tmp_path), "text", "c") == ("", "")
+    asked = str(first.path)
+    assert find_champion(asked, "", "text", "c") == (asked, saved_model_digest(first.path))
+    provenance = {"inputs_fingerprint": "c"}
+    assert champion.python_func(AUTO, str(tmp_path), "text", provenance) == expected
+    assert champion.python_func(AUTO, str(tmp_path), "text", {}) == expected
+
+
+def test_a_folder_without_a_version_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"champion expects 'auto'.*Received: '/nowhere'"):
+        find_champion("/nowhere", str(tmp_path), "text", "a")
+
+
+def test_a_repeated_run_on_a_cluster_meets_the_champion_of_its_decision(
+    candidate: Make, tmp_path: Path
+) -> None:
+    candidate("a").push(tmp_path, inputs_fingerprint="a", champion="")
+    second = candidate("b").push(tmp_path, inputs_fingerprint="b", champion="")
+    decision = second.provenance_folder / "decision.json"
+    content = json.loads(decision.read_text("utf-8"))
+    decision.write_text(json.dumps({**content, "champion_version": 1}), "utf-8")
+    assert resolve_champion(tmp_path, "text", "b") == tmp_path / "text" / "1"

@@ -12,7 +12,7 @@ from pipelines.hardware import Hardware, available_hardware, load_hardware
 from pipelines.hardware.profile import STEPS
 from pipelines.training import ONCE
 
-EVERY_STEP = {*STEPS, "summarize"}
+EVERY_STEP = {*STEPS, "champion", "summarize"}
 
 
 class Compiled:
