@@ -272,7 +272,7 @@ class _Submission:
             for digest in ("source_digest", "prompts_digest"):
                 run.pop(digest, None)
         return {
-            **arguments.overridden(config, self.overrides),
+            **arguments.overridden(package, config, self.overrides),
             **run,
             **arguments.as_declared(package, arguments.parsed(self.params)),
         }

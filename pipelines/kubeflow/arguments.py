@@ -17,14 +17,27 @@ from pipelines.config import Config
 from pipelines.digests import code_digest, inputs_fingerprint
 from pipelines.provenance import provenance_of
 
+# Of a pipeline that may start another by the same configuration: the overrides of that one.
+_HANDED_ON = "training_set"
 
-def overridden(config: Config, overrides: Iterable[str]) -> dict[str, Any]:
+
+def overridden(package: Package, config: Config, overrides: Iterable[str]) -> dict[str, Any]:
     """The parameters that --set names, as the configuration has them."""
+    overrides = list(overrides)
+    if _HANDED_ON in package.parameters:
+        return _of_monitoring(config, overrides) if overrides else {}
     parameters = config.parameters()
     # `gate.policy` is a file of rules, which have taken the rules' place.
     keys = [item.partition("=")[0].strip() for item in overrides]
     named = ["_".join(key.replace("gate.policy", "gate.rules").split(".")[:2]) for key in keys]
     return {name: parameters[name] for name in named if name in parameters}
+
+
+def _of_monitoring(config: Config, overrides: list[str]) -> dict[str, Any]:
+    from pipelines.monitoring.parameters import chosen
+
+    models = {"models": config.push.base_path} if config.push.base_path else {}
+    return {**chosen(config), **models, _HANDED_ON: overrides}
 
 
 def parsed(items: Iterable[str]) -> dict[str, Any]:

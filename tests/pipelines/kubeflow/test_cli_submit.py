@@ -58,6 +58,27 @@ def test_overrides_are_arguments_and_not_versions(
     assert parameters["provenance"]["config"]["train"]["layers"] == 6
 
 
+def test_overrides_reach_monitoring_and_the_retraining_that_it_may_start(
+    kubeflow: FakeKubeflow, host: str
+) -> None:
+    overrides = ["monitoring.window_hours=6", "drift.threshold=0.2"]
+    overrides += ["gate.approval=manual", "push.approvers=/loomline/approvers.json"]
+    arguments = [
+        "submit",
+        "text",
+        f"--host={host}",
+        "--pipeline=monitoring",
+        "--param=dry_run=true",
+    ]
+    result = CliRunner().invoke(main, [*arguments, *(f"--set={one}" for one in overrides)])
+    assert result.exit_code == 0, result.output
+    parameters = handed_over(kubeflow)
+    assert parameters["monitoring_window_hours"] == 6
+    assert parameters["drift"]["threshold"] == 0.2
+    assert parameters["training_set"] == overrides
+    assert parameters["dry_run"] is True
+
+
 def test_data_that_this_machine_cannot_read_are_never_answered_from_a_cache(
     kubeflow: FakeKubeflow, loomline: Loomline
 ) -> None:

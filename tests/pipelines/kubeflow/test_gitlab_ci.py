@@ -31,7 +31,6 @@ from components.push.push import run as push
 from components.summarize.records import Records, record_push
 from components.summarize.summarize import run as summarize
 from pipelines.compilation import Package
-from pipelines.registry import PIPELINES
 from serving.review import reviewers
 from serving.review.signing import make_key, public_bytes
 
@@ -255,12 +254,20 @@ def test_the_schedule_monitors(project: Project, kubeflow: FakeKubeflow) -> None
     scheduled = {"CI_PIPELINE_SOURCE": "schedule"}
     assert project.jobs(**scheduled) == {"monitor": "on_success"}
     kubeflow.on_look = lambda run: kubeflow.end(run, "SUCCEEDED")
-    # The pipeline itself is tested where it stands; any will do to run the job.
-    pipeline = "monitoring" if "monitoring" in PIPELINES else "training"
-    ran = project.gitlab("monitor", LOOMLINE_PIPELINE=pipeline, **scheduled)
+    image = "r.example/loomline@sha256:1"
+    ran = project.gitlab("monitor", LOOMLINE_IMAGE=image, **scheduled)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = json.loads((project.path / "build" / "monitor.json").read_text("utf-8"))
     assert told["outcome"] == "finished"
+    assert told["pipeline"] == "loomline-monitoring-text"
+    [run] = kubeflow.runs.values()
+    parameters = run["runtime_config"]["parameters"]
+    assert parameters["models"] == f"{project.volume}/models"
+    # What it trains anew waits for a person as what a merge trains.
+    approvers = f"push.approvers={project.volume}/approvers.json"
+    assert {"gate.approval=manual", approvers} <= set(parameters["training_set"])
+    [version] = kubeflow.versions.values()
+    assert image in json.dumps(version)
 
 
 CHECKS = {"lint": "on_success", "test": "on_success", "compile": "on_success"}
@@ -273,7 +280,8 @@ CLUSTER = {"retrain": "on_success", "review": "on_success", "promote": "manual",
     [
         ("components/train/new.py", {**CHECKS, **IMAGES, "upload": "on_success", **CLUSTER}),
         ("pipelines/configs/text.yaml", {**CHECKS, **IMAGES, "upload": "on_success", **CLUSTER}),
-        ("data/new.txt", {**CHECKS, **CLUSTER}),
+        ("data/new.txt", {**CHECKS, **IMAGES, "upload": "on_success", **CLUSTER}),
+        ("manifests/image/tidy.py", {**CHECKS, **IMAGES, "upload": "on_success"}),
         ("serving/new.py", {**CHECKS, **IMAGES, "upload": "on_success"}),
         ("README.md", CHECKS),
     ],
