@@ -79,6 +79,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 )
 @click.option("--once", is_flag=True, help="Monitor once, which is the default.")
 @click.option("--dry-run", is_flag=True, help="Judge only: enter nothing, tell nobody, do nothing.")
+@click.option(
+    "--no-retrain",
+    is_flag=True,
+    help="Alert people where the policy would train anew: for where there is no room for that.",
+)
 def monitor(
     config: str,
     profile: str,
@@ -94,6 +99,7 @@ def monitor(
     every: str | None,
     once: bool,
     dry_run: bool,
+    no_retrain: bool,
 ) -> None:
     """Judge a served model by its log: drift, quality, feedback, latency, cost.
 
@@ -131,6 +137,7 @@ def monitor(
         until,
         data,
         dry_run,
+        no_retrain,
     )
     try:
         if seconds is None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.errors import ConfigError
-from components.image import IMAGE
 from pipelines.config import Config
 from pipelines.hardware import Hardware
 from pipelines.parameters import RUN_DEFAULTS
@@ -65,13 +64,15 @@ def _monitoring(use: Use) -> Definition:
     from pipelines.monitoring.pipeline import monitoring
 
     hardware = use.hardware
-    image = "" if hardware.image == IMAGE else hardware.image
+    nodes = hardware.model_dump(mode="json", exclude_none=True)
     parameters = {
-        **on_cluster(use.config, use.name, use.profile, use.overrides, image),
+        **on_cluster(use.config, use.name, use.profile, use.overrides, nodes),
         **defaults(hardware),
     }
     if hardware.volume:
-        parameters["models"] = parameters["models"] or f"{hardware.volume.mount}/models"
+        mount = hardware.volume.mount
+        parameters["models"] = parameters["models"] or f"{mount}/models"
+        parameters["training_output"] = f"{mount}/records"
     return Definition(monitoring(use.config.kind, hardware), parameters)
 
 

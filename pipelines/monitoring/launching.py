@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipelines.config import load_config
 from pipelines.kubeflow import Connection
@@ -40,7 +41,12 @@ class Cluster:
 
 
 def start(
-    cluster: Cluster, name: str, config: str, profile: str, overrides: Sequence[str], image: str
+    cluster: Cluster,
+    name: str,
+    config: str,
+    profile: str,
+    overrides: Sequence[str],
+    hardware: Mapping[str, Any],
 ) -> str:
     """Starts the training pipeline of a configuration.
 
@@ -50,7 +56,7 @@ def start(
         cluster: where.
         name: of the run.
         config, profile, overrides: see `load_config`.
-        image: of every step; '' for the usual one.
+        hardware: where the steps run, as in a profile; empty for ordinary nodes.
 
     Returns:
         The run's id.
@@ -60,14 +66,15 @@ def start(
         KubeflowError: the API refused, or cannot be reached.
     """
     from pipelines.compilation import compile_config
-    from pipelines.hardware import load_hardware
+    from pipelines.hardware import Hardware, load_hardware
 
     loaded = load_config(config, profile, overrides)
-    hardware = load_hardware("cpu")
-    if image:
-        hardware = hardware.model_copy(update={"image": image})
+    nodes = load_hardware("cpu")
+    if hardware:
+        # Kubeflow hands on no null: what a whole profile does not name, it has not got.
+        nodes = Hardware.model_validate({"volume": None, **hardware})
     with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
-        package = compile_config(loaded, Path(scratch) / "training.yaml", hardware=hardware)
+        package = compile_config(loaded, Path(scratch) / "training.yaml", hardware=nodes)
         given = of_this_run(package, loaded, name, cluster.records)
         with Api(cluster.connection) as api:
             api.check()

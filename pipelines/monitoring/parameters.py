@@ -29,7 +29,8 @@ PARAMETERS = {
     "training_set": "Overrides of a retraining's configuration, as for --set.",
     "training_output": "Folder of local training runs; on a cluster that of all runs' records, "
     "empty for none.",
-    "training_image": "Image of a retraining's steps; empty for the usual one.",
+    "training_hardware": "Where the steps of a retraining on a cluster run, as in a profile of "
+    "hardware; empty for ordinary nodes.",
     "kubeflow_host": "Address of Kubeflow Pipelines' API, where a retraining runs; empty for here.",
     "kubeflow_token_file": "File that holds a bearer token for it; empty for none.",
     "kubeflow_experiment": "Experiment of a retraining's run.",
@@ -60,7 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "training_profile": "quick",
     "training_set": [],
     "training_output": "",
-    "training_image": "",
+    "training_hardware": {},
     "kubeflow_host": "http://ml-pipeline.kubeflow:8888",
     "kubeflow_token_file": "",
     "kubeflow_experiment": "Default",
@@ -106,7 +107,11 @@ def chosen(config: Config) -> dict[str, Any]:
 
 
 def on_cluster(
-    config: Config, name: str, profile: str, overrides: Sequence[str], image: str
+    config: Config,
+    name: str,
+    profile: str,
+    overrides: Sequence[str],
+    hardware: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What all parameters of a compiled pipeline default to.
 
@@ -114,7 +119,7 @@ def on_cluster(
         config: what it is compiled from.
         name, profile, overrides: what the configuration was loaded from: a retraining loads it
             again, inside the image.
-        image: of a retraining's steps; '' for the usual one.
+        hardware: of a retraining, whole: a profile of one's own is no file in the image.
     """
     return {
         **DEFAULTS,
@@ -123,7 +128,7 @@ def on_cluster(
         "training_config": name,
         "training_profile": profile,
         "training_set": list(overrides),
-        "training_image": image,
+        "training_hardware": dict(hardware),
     }
 
 

@@ -110,7 +110,7 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
                     "training_profile",
                     "training_set",
                     "training_output",
-                    "training_image",
+                    "training_hardware",
                     "kubeflow_host",
                     "kubeflow_token_file",
                     "kubeflow_experiment",

@@ -37,7 +37,7 @@ class Training:
         config, profile, overrides: see `load_config`.
         output: folder of local runs.
         cluster: where to run it; None for this machine.
-        image: of the steps on a cluster; '' for the usual one.
+        hardware: where the steps run on a cluster, as in a profile; empty for ordinary nodes.
     """
 
     config: str
@@ -45,7 +45,7 @@ class Training:
     overrides: Sequence[str]
     output: str
     cluster: Cluster | None = None
-    image: str = ""
+    hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def limits(options: MonitorOptions) -> RetrainingLimits:
@@ -162,7 +162,7 @@ def _on_cluster(
         training.config,
         training.profile,
         training.overrides,
-        training.image,
+        training.hardware,
     )
     tell(f"retraining {entry.id}: started run {run} ({name})")
     with opened(store) as database:

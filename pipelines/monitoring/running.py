@@ -32,6 +32,7 @@ class MonitoringRequest:
         models: folder of the published models.
         log_file, address, since, until, dry_run: see `PARAMETERS`.
         data: URI of fresh data; '' for none.
+        tell_only: alert people where the policy would have the model trained anew.
     """
 
     config: str
@@ -45,6 +46,7 @@ class MonitoringRequest:
     until: str = ""
     data: str = ""
     dry_run: bool = False
+    tell_only: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +120,12 @@ def run_monitoring(
 def _arguments(
     config: Config, request: MonitoringRequest, output: Output, records: Path
 ) -> dict[str, Any]:
+    values = chosen(config)
+    if request.tell_only:
+        rules = values["monitoring_rules"]
+        values["monitoring_rules"] = [{**rule, "severity": "alert"} for rule in rules]
     return {
-        **chosen(config),
+        **values,
         **DEFAULTS,
         "drift": config.drift.model_dump(mode="json"),
         "model_name": config.push.model_name,

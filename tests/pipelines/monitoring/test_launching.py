@@ -9,9 +9,17 @@ import pytest
 from fake_kubeflow import FakeKubeflow, Fault
 
 from components.errors import ConfigError
+from pipelines.hardware import load_hardware
 from pipelines.kubeflow import KubeflowError
 from pipelines.kubeflow.submission import RUNS
 from pipelines.monitoring.launching import Cluster, start, state
+
+# As Kubeflow hands it on: numbers are floats.
+HARDWARE = {
+    **load_hardware("gpu").model_dump(mode="json", exclude_none=True),
+    "image": "me/i:1",
+    "accelerator": {"type": "nvidia.com/gpu", "count": 2.0},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +35,7 @@ def cluster(host: str) -> Cluster:
 @pytest.fixture
 def launch(cluster: Cluster) -> Callable[[], str]:
     def launch() -> str:
-        return start(cluster, "retraining-text-1", "text", "quick", ["train.steps=9"], "me/i:1")
+        return start(cluster, "retraining-text-1", "text", "quick", ["train.steps=9"], HARDWARE)
 
     return launch
 
@@ -44,6 +52,9 @@ def test_the_training_pipeline_of_the_configuration_is_started(
     assert spec["pipelineInfo"]["name"] == "loomline-training-text"
     images = {one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()}
     assert images == {"me/i:1"}
+    defaults = spec["root"]["inputDefinitions"]["parameters"]
+    assert defaults["hardware_accelerator_type"]["defaultValue"] == "nvidia.com/gpu"
+    assert defaults["hardware_accelerator_count"]["defaultValue"] == "2"
     assert spec["root"]["inputDefinitions"]["parameters"]["train_steps"]["defaultValue"] == 9
     given = run["runtime_config"]["parameters"]
     assert given["records"] == "/volume/records/retraining-text-1"
@@ -87,5 +98,5 @@ def test_a_wrong_configuration_is_told_before_anything_is_started(
     kubeflow: FakeKubeflow, cluster: Cluster
 ) -> None:
     with pytest.raises(ConfigError, match="no configuration"):
-        start(cluster, "x", "none", "quick", [], "")
+        start(cluster, "x", "none", "quick", [], {})
     assert not kubeflow.requests

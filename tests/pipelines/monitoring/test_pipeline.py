@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from pipelines.cli import main
 from pipelines.config import load_config
 from pipelines.modalities import MODALITIES
 from pipelines.monitoring.parameters import DEFAULTS, PARAMETERS, chosen, descriptions, types
+from pipelines.monitoring.running import MonitoringRequest, _arguments
+from pipelines.output import Output
 
 
 @pytest.mark.parametrize("name", ["text", "image", "table", "emoji"])
@@ -38,7 +41,8 @@ def test_it_compiles_with_the_configuration_as_its_defaults(name: str, tmp_path:
     assert inputs["training_config"]["defaultValue"] == name
     # A retraining runs what this monitoring was compiled with.
     assert "ingest.eval_percent=12" in inputs["training_set"]["defaultValue"]
-    assert inputs["training_image"]["defaultValue"] == "me/i@sha256:1"
+    assert inputs["training_hardware"]["defaultValue"]["image"] == "me/i@sha256:1"
+    assert inputs["training_output"]["defaultValue"] == "/loomline/records"
     tasks = pipeline["root"]["dag"]["tasks"]
     assert set(tasks) == {"ingest", "collect", "monitor", "record", "condition-1"}
     for uncached in ("collect", "monitor", "record"):
@@ -110,3 +114,14 @@ def test_wrong_wishes_are_one_line(options: list[str], said: str, tmp_path: Path
     assert done.exit_code == 2
     assert said in done.output
     assert done.output.count("\n") == 1
+
+
+def test_without_retraining_people_are_alerted_instead(tmp_path: Path) -> None:
+    config = load_config("text")
+    asked = MonitoringRequest("text", "quick", (), "sqlite:///:memory:", "")
+    given = _arguments(config, asked, Output(tmp_path), tmp_path)["monitoring_rules"]
+    assert "retrain" in {rule["severity"] for rule in given}
+    told = dataclasses.replace(asked, tell_only=True)
+    rules = _arguments(config, told, Output(tmp_path), tmp_path)["monitoring_rules"]
+    assert {rule["severity"] for rule in rules} == {"alert"}
+    assert [rule["metric"] for rule in rules] == [rule["metric"] for rule in given]
