@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 $(READY): requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer. Received: " + sys.version.split()[0] + ". Name one with: make PYTHON=python3.11")'
@@ -60,6 +60,7 @@ test-tools: $(READY) $(GO_TOOLS) $(GRAFANA_SCHEMA) $(GITLAB_CI_LOCAL) ## Install
 	@type prometheus promtool amtool prometheus-alertmanager prometheus-pushgateway >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends prometheus prometheus-alertmanager prometheus-pushgateway >/dev/null; }
 
 $(GO_TOOLS):
+	@command -v go >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends golang-go >/dev/null; }
 	GOBIN=$(CURDIR)/.tools go install $(GO_$(@F))
 
 $(GRAFANA_SCHEMA): tests/manifests/monitoring/make_grafana_schema

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from google.protobuf import text_format
 
 from pipelines.cli import main
@@ -62,7 +61,5 @@ def test_the_jobs(overlay: Callable[..., Any], node: Callable[..., Any]) -> None
     for name in names:
         command, _ = node(rendered, secrets).prepare(name)
         job, *arguments = command[3:]
-        if job not in main.commands:
-            pytest.skip(f"the command loomline {job} is missing")
         # Reads the command line, and does nothing.
         main.commands[job].make_context(job, arguments)
