@@ -53,7 +53,7 @@ def test_the_how_to_tells_the_parameters_as_they_are(compiled: Path) -> None:
     examples = re.findall(r"(?m)^\| of the .* \| `(\w+)`, (\w+), (\w+): (.*) \|$", page)
     parameters = read_package(compiled).parameters
     kinds = {"integer": "NUMBER_INTEGER", "string": "STRING"}
-    assert len(examples) == 4
+    assert len(examples) == 5
     for name, kind, default, description in examples:
         told = parameters[name]
         assert told["description"] == description

@@ -12,6 +12,7 @@ import pytest
 from components.errors import SetupError
 from components.image import IMAGE
 from manifests.image.build import ROOT, VARIANTS, build, tag
+from pipelines.hardware import load_hardware
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
@@ -89,3 +90,14 @@ def test_a_lock_has_all_that_the_pipeline_asks_for(variant: str) -> None:
     instead = {"tensorflow": "tensorflow" if variant == "gpu" else "tensorflow-cpu"}
     assert {instead.get(name, name) for name in names} <= pinned
     assert tag(variant).startswith(IMAGE)
+
+
+def test_profiles_and_manifests_name_the_images_that_are_built() -> None:
+    for variant in ("cpu", "gpu", "tpu"):
+        assert load_hardware(variant).image == tag(variant)
+    named = {
+        name
+        for path in (ROOT / "manifests").rglob("*.yaml")
+        for name in re.findall(r"image: (loomline/\S+)", path.read_text("utf-8"))
+    }
+    assert named == {tag("cpu")}
