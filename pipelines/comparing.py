@@ -36,7 +36,7 @@ def compare(names: tuple[str, ...], url: str, everything: bool, page_path: Path 
     """
     from serving.store.lineage import find, origins
 
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         found = origins(store, [find(store, name) for name in names])
     rows = list(compared([one.run for one in found]))
     chosen = [row for row in rows if everything or row.differs]

@@ -46,7 +46,7 @@ def export(
     if not needed[1]:
         raise UserError(f"expected {needed[0]} with --to {target}. Received: none")
     token = _token(token_file)
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         found = origins(store, [find(store, name) for name in names])
     try:
         if target == "mlflow":

@@ -25,7 +25,7 @@ def metrics(url: str, push_to: str | None) -> None:
     from serving.gateway.store_watch import check_audit, read
 
     told = StoreMetrics(fresh_seconds=float("inf"))
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         told.reading, told.audit = read(store), check_audit(store)
     registry = CollectorRegistry()
     registry.register(told)

@@ -28,7 +28,7 @@ def audit() -> None:
 @click.option("--subject", help="Of this MODEL/RUN only.")
 def list_command(url: str, subject: str | None) -> None:
     """Show the entries, oldest first."""
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         rows = [_row(entry) for entry in store.audit.entries(subject=subject)]
     print_table(("id", "time", "actor", "event", "subject", "details"), rows)
 
@@ -69,7 +69,7 @@ def export(url: str, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     count = 0
     try:
-        with opened(url) as store, partial.open("w", encoding="utf-8") as stream:
+        with opened(url, existing=True) as store, partial.open("w", encoding="utf-8") as stream:
             for entry in store.audit.entries():
                 line = {
                     "id": entry.id,
@@ -128,7 +128,7 @@ def verify(url: str, path: Path | None, models: Path | None) -> None:
         if path is not None:
             watch(read_export(path))
         else:
-            with opened(url) as store:
+            with opened(url, existing=True) as store:
                 watch(store.audit.entries())
         for number, digest, where in kept:
             if digests.get(number) != digest:

@@ -21,11 +21,24 @@ STORE = click.option(
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[Any]:
-    """The open store; what it refuses ends in one line."""
+def opened(url: str, *, existing: bool = False) -> Iterator[Any]:
+    """The open store; what it refuses ends in one line.
+
+    Args:
+        url: of the store.
+        existing: for commands that read: a store that is not there is a mistake, where otherwise
+            an empty one would be made, and found to be in order.
+    """
     from serving.store import StoreError, open_store
+    from serving.store.engine import sqlite_file
 
     try:
+        path = sqlite_file(url) if existing else None
+        if path is not None and not path.is_file():
+            raise StoreError(
+                f"expected a store at {path}. Received: no such file; `loomline run` and the "
+                "gateway make one, and --store names another"
+            )
         store = open_store(url)
         try:
             yield store
@@ -81,7 +94,7 @@ def list_command(url: str) -> None:
     """Show all keys, without their secrets."""
     now = datetime.now(UTC)
     rows = []
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         for key in store.keys.list():
             limits = [str(one or "any") for one in (key.requests_per_minute, key.tokens_per_day)]
             state = key.problem(now) or ("admin" if key.admin else "good")
@@ -94,7 +107,7 @@ def list_command(url: str) -> None:
 @STORE
 def revoke(key_id: str, url: str) -> None:
     """Revoke the key of the id KEY_ID for good; gateways notice within seconds."""
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         if not store.keys.revoke(key_id):
             raise UserError(f"expected the id of a key (loomline keys list). Received: {key_id}")
     click.echo(f"revoked {key_id}")
@@ -112,6 +125,6 @@ def purge(url: str, days: float, with_feedback: bool) -> None:
         before = datetime.now(UTC) - timedelta(days=days)
     except (OverflowError, ValueError):
         raise UserError(f"expected fewer days. Received: {days:g}") from None
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         counts = store.purge(older_than=before, keep_feedback=not with_feedback)
     click.echo("deleted " + ", ".join(f"{count} {name}" for name, count in counts.items()))

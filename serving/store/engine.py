@@ -53,6 +53,16 @@ def make_engine(url: str) -> sa.Engine:
     )
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file that a URL of SQLite names; None for any other URL."""
+    try:
+        parsed = sa.make_url(url)
+    except (SQLAlchemyError, ValueError):
+        return None
+    named = parsed.get_backend_name() == "sqlite" and parsed.database
+    return Path(named) if named else None
+
+
 def _sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("expected sqlite:///PATH with the path of a file. Received: none")

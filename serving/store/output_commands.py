@@ -37,7 +37,7 @@ def outputs(url: str, model: str, path: Path) -> None:
     """
     partial, count = path.with_name(f".{path.name}.{os.getpid()}"), 0
     try:
-        with opened(url) as store, partial.open("w", encoding="utf-8") as stream:
+        with opened(url, existing=True) as store, partial.open("w", encoding="utf-8") as stream:
             for line in _lines(store, model):
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
                 count += 1

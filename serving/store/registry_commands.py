@@ -28,7 +28,7 @@ def runs() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 def list_command(url: str, model: str | None, outcome: str | None, limit: int) -> None:
     """Show runs, the newest first."""
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         found = store.registry.runs(model=model, outcome=outcome, limit=limit)
     rows = [_row(run) for run in found]
     titles = ("run", "model", "outcome", "figure", "drift", "data", "code", "seconds", "reason")
@@ -58,7 +58,7 @@ def _row(run: Run) -> list[str]:
 @click.option("--server", help="HOST:PORT of a model server: shows which versions it serves.")
 def models(url: str, model: str | None, server: str | None) -> None:
     """Show the published versions of models, the newest first."""
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         versions = store.registry.versions(model=model)
         names = {version.model for version in versions}
         verdicts = [one for name in names for one in store.approvals.of_model(name)]
@@ -119,7 +119,7 @@ def lineage(name: str, url: str) -> None:
     """Show what made NAME: a run, MODEL/RUN, or MODEL/VERSION; and what that was compared with."""
     from serving.store.lineage import chain
 
-    with opened(url) as store:
+    with opened(url, existing=True) as store:
         found = chain(store, name)
     now = datetime.now(UTC)
     for number, origin in enumerate(found):

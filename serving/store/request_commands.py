@@ -63,7 +63,7 @@ def export(
 
     start, end = since or _EARLIEST, until or datetime.now(UTC)
     count = 0
-    with opened(url) as store, _writing(destination) as stream:
+    with opened(url, existing=True) as store, _writing(destination) as stream:
         for source in (store.requests.between, store.feedback.between):
             for record in source(model, start, end):
                 stream.write(line(record) + "\n")

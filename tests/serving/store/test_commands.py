@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pipelines.comparing import compare
+from serving.export.commands import export
+from serving.gateway.metrics_command import metrics
 from serving.store import RequestRecord, Store
+from serving.store.audit_commands import audit
 from serving.store.commands import keys, purge
 from serving.store.output_commands import outputs
+from serving.store.registry_commands import lineage, models, runs
+from serving.store.request_commands import requests
 
 
 def call(group: object, *arguments: str) -> Result:
@@ -101,3 +107,36 @@ def test_a_store_that_is_none_is_one_line() -> None:
     assert done.exit_code == 2
     assert done.stderr.startswith("error: expected the store's URL as")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (audit, ["list"]),
+        (audit, ["verify"]),
+        (audit, ["export", "--to=log.jsonl"]),
+        (compare, ["a", "b"]),
+        (export, ["a", "--to=mlflow", "--tracking-uri=sqlite:///mlflow.sqlite"]),
+        (keys, ["list"]),
+        (lineage, ["a"]),
+        (metrics, []),
+        (models, []),
+        (outputs, ["--to=outputs.jsonl"]),
+        (purge, ["--days=1"]),
+        (requests, ["export", "--to=requests.jsonl"]),
+        (runs, ["list"]),
+    ],
+)
+def test_what_reads_makes_no_store(
+    command: object, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistyped path would else be an empty store whose log is unbroken."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "runs" / "store.sqlite"
+    done = call(command, *arguments, f"--store=sqlite:///{path}")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"error: expected a store at {path}. Received: no such file; `loomline run` and the "
+        "gateway make one, and --store names another\n"
+    )
+    assert list(tmp_path.iterdir()) == []
