@@ -105,7 +105,7 @@ def run_training(config: Config, output: Output, listener: Listener, image: str 
         return _result(steps, records, time.monotonic() - start)
 
 
-def _arguments(config: Config, output: Output, image: str) -> tuple[dict[str, Any], Records]:
+def _arguments(config: Config, output: Output, image: str = "") -> tuple[dict[str, Any], Records]:
     source = config.kind.snapshot_digest(config.source)
     code = code_digest(*files_of(config), content=image_id(image) if image else "")
     base_path = resolved(config.push.base_path or output.models)

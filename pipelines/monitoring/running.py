@@ -8,9 +8,8 @@ from typing import Any
 
 from components.artifacts import MonitoringReport, read_json
 from components.summarize.records import Records
-from components.validate.suite import suite_path
 from pipelines.config import Config
-from pipelines.digests import code_digest
+from pipelines.digests import code_digest, files_of
 from pipelines.monitoring.parameters import DEFAULTS, chosen
 from pipelines.output import Output, locked
 from pipelines.steps import Listener, StepRecord, run_pipeline
@@ -144,7 +143,7 @@ def _arguments(
         "training_output": str(output.root.resolve()),
         "kubeflow_host": "",
         "source_digest": config.kind.snapshot_digest(config.source),
-        "code_digest": code_digest(suite_path(config.validation.suite)),
+        "code_digest": code_digest(*files_of(config)),
     }
 
 
