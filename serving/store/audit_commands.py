@@ -102,18 +102,23 @@ def export(url: str, path: Path) -> None:
     help="Also hold the log against the approvals of the versions in this folder of models, each "
     "of which keeps the digest that the log had then.",
 )
-def verify(url: str, path: Path | None, models: Path | None) -> None:
+@click.option(
+    "--against",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also hold the log against this file, exported earlier and kept elsewhere.",
+)
+def verify(url: str, path: Path | None, models: Path | None, against: Path | None) -> None:
     """Check that no entry was changed, left out or added in between.
 
     That entries at the end were cut off, or the whole log was written anew, shows against what is
-    kept elsewhere: an exported file, or with --models the signed approvals.
+    kept elsewhere: with --against an exported file, with --models the signed approvals.
     """
     from serving.store import TamperedError
     from serving.store.audit import checked, read_export
     from serving.store.errors import StoreError
 
     kept = list(_kept(models)) if models else []
-    wanted = {number for number, _, _ in kept}
+    approvals = len(kept)
     digests: dict[int, str] = {}
     count, newest = 0, ""
 
@@ -125,6 +130,9 @@ def verify(url: str, path: Path | None, models: Path | None) -> None:
                 digests[entry.id] = entry.digest
 
     try:
+        if against is not None:
+            kept += [(one.id, one.digest, against) for one in checked(read_export(against))]
+        wanted = {number for number, _, _ in kept}
         if path is not None:
             watch(read_export(path))
         else:
@@ -139,8 +147,10 @@ def verify(url: str, path: Path | None, models: Path | None) -> None:
                 )
     except StoreError as error:
         raise UserError(str(error)) from None
-    against = f", and hold against {len(kept)} approvals" if models else ""
-    click.echo(f"{count} entries, unbroken{against}; the newest is {newest[:12] or 'none'}")
+    held = [f"{approvals} approvals"] if models else []
+    held += [f"{len(kept) - approvals} exported entries"] if against else []
+    told = f", and hold against {' and '.join(held)}" if held else ""
+    click.echo(f"{count} entries, unbroken{told}; the newest is {newest[:12] or 'none'}")
 
 
 def _kept(models: Path) -> Iterator[tuple[int, str, Path]]:

@@ -115,6 +115,27 @@ def test_the_log_is_listed_exported_and_verified(store: Store, url: str, tmp_pat
         assert done.output == f"5 entries, unbroken; the newest is {entries[-1].digest[:12]}\n"
 
 
+def test_a_log_that_lost_its_end_shows_against_what_was_exported(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    fill(store)
+    kept, shorter = tmp_path / "kept.jsonl", tmp_path / "shorter.jsonl"
+    call("export", f"--store={url}", f"--to={kept}")
+    fill(store, 1)
+    done = call("verify", f"--store={url}", f"--against={kept}")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("6 entries, unbroken, and hold against 5 exported entries; ")
+    # Without its end it is a chain like any other.
+    shorter.write_text("".join(kept.read_text().splitlines(keepends=True)[:3]))
+    assert call("verify", f"--file={shorter}").exit_code == 0
+    done = call("verify", f"--file={shorter}", f"--against={kept}")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "expected entry 4 of the audit log to be" in done.stderr
+    assert f"as {kept} says. Received: none" in done.stderr
+    done = call("verify", f"--store={url}", f"--against={tmp_path / 'none'}")
+    assert done.stderr.startswith("error: expected a file of audit entries")
+
+
 @pytest.mark.parametrize(
     ("cut", "said"),
     [
