@@ -36,6 +36,8 @@ def compare(names: tuple[str, ...], url: str, everything: bool, page_path: Path 
     """
     from serving.store.lineage import find, origins
 
+    if len(names) < 2:
+        raise UserError(f"expected two runs or more to compare. Received: {' '.join(names)}")
     with opened(url, existing=True) as store:
         found = origins(store, [find(store, name) for name in names])
     rows = list(compared([one.run for one in found]))

@@ -126,7 +126,7 @@ def load_config(
     for override in overrides:
         _merge(content, _override(override), f"--set {override}")
     _lay_policy_in(content)
-    kind = modality_of(content.get("modality"), name)
+    kind = modality_of(content.get("modality"), f"{name}: modality")
     try:
         return _model(kind.name).model_validate(content)
     except pydantic.ValidationError as error:

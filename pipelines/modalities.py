@@ -117,12 +117,16 @@ MODALITIES = {
 
 
 def modality_of(name: object, where: Path | str) -> Modality:
-    """The modality that a configuration names.
+    """The modality that a configuration or a person names.
+
+    Args:
+        name: what was given.
+        where: what names it, for the message.
 
     Raises:
         ConfigError: there is none of that name.
     """
     if not isinstance(name, str) or name not in MODALITIES:
         accepted = ", ".join(MODALITIES)
-        raise ConfigError(f"{where}: modality: expected one of {accepted}. Received: {name!r}")
+        raise ConfigError(f"{where}: expected one of {accepted}. Received: {name!r}")
     return MODALITIES[name]

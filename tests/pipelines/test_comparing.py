@@ -93,6 +93,7 @@ def test_a_page_has_the_table_and_a_plot_of_every_figure(
     ("arguments", "said"),
     [
         (["a", "nothing"], "expected the name of one run"),
+        (["a"], "expected two runs or more to compare. Received: a"),
         (["a", "a", "--html=/proc/none/x.html"], "expected to write /proc/none/x.html"),
     ],
 )
