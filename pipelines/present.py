@@ -159,6 +159,8 @@ def present_stack(model: str, addresses: Addresses) -> None:
         rows += [
             ("API", f"{addresses.gateway}/docs"),
             ("gateway metrics", f"{addresses.gateway}/metrics"),
+            ("runs and models", f"{addresses.gateway}/runs"),
+            ("review", f"{addresses.gateway}/review"),
         ]
     face.figures(rows)
     if addresses.gateway is not None:
