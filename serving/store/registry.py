@@ -32,8 +32,13 @@ class Registry:
                 keys = [column.name for column in table.primary_key]
                 names = [column.name for column in table.c if column.name not in keys]
                 others = {name: statement.excluded[name] for name in names}
+                where = None
+                if table is VERSIONS:
+                    # A later run that makes the same model did not make the version.
+                    new, old = statement.excluded, VERSIONS.c
+                    where = (old.run == new.run) | (old.model_digest != new.model_digest)
                 connection.execute(
-                    statement.on_conflict_do_update(index_elements=keys, set_=others)
+                    statement.on_conflict_do_update(index_elements=keys, set_=others, where=where)
                 )
 
     def runs(

@@ -173,3 +173,16 @@ def test_a_server_tells_which_versions_it_serves(
     shown = call(models, f"--store={url}", f"--server={server.address}").output
     states = {tuple(line.split()[:2]): "AVAILABLE" in line for line in shown.splitlines()[1:]}
     assert states == {("text", "3"): True, ("text", "2"): False, ("other", "3"): False}
+
+
+def test_a_run_that_makes_the_same_model_again_takes_no_version(
+    past_run: Any, store: Store
+) -> None:
+    made = Version("text", 1, "a", "e" * 64, "/models/text/1")
+    store.registry.record(past_run("a"), made)
+    again = past_run("b")
+    store.registry.record(again, dataclasses.replace(made, run="b"))
+    assert store.registry.versions() == [made]
+    anew = dataclasses.replace(made, run="b", model_digest="f" * 64)
+    store.registry.record(again, anew)
+    assert store.registry.versions() == [anew]
