@@ -88,7 +88,7 @@ def domain_test(
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-9)
     truth = np.repeat([True, False], counts)
     truths = np.stack([truth, *(rows for (rows,) in divisions(counts, owners))], axis=1)
-    found = _areas(features, truths, _folds(len(features), owners))
+    found = _areas(features, truths, _folds(features, counts, owners))
     auc, chances = float(found[0]), found[1:]
     chance = float(np.sort(chances)[rank_of(alarms)])
     # Rows of one document say less than as many single ones: then chance varies more.
@@ -97,15 +97,43 @@ def domain_test(
     return DomainTest(auc, low, high, chance, max(threshold, chance), fewest)
 
 
-def _folds(rows: int, owners: tuple[Sequence[str], Sequence[str]] | None) -> NDArray[np.int64]:
-    """The fold of each row; rows of one document share theirs."""
+def _folds(
+    features: NDArray[np.float64],
+    counts: tuple[int, int],
+    owners: tuple[Sequence[str], Sequence[str]] | None,
+) -> NDArray[np.int64]:
+    """The fold of each row; rows of one document share theirs, and so do twins.
+
+    A row that both sides hold, as successive versions of a data set do, would otherwise be learnt
+    as one side's and judged as the other's.
+    """
     import numpy as np
 
-    groups = np.arange(rows)
     if owners is not None:
         _, groups = np.unique([*owners[0], *owners[1]], return_inverse=True)
+    else:
+        _, same = np.unique(features, axis=0, return_inverse=True)
+        sides = np.split(same.ravel(), [counts[0]])
+        # The first of a side with the first of the other, and so on: equal rows of few columns
+        # would all come into one fold.
+        numbered = np.stack([same.ravel(), np.concatenate([_occurrence(one) for one in sides])])
+        _, groups = np.unique(numbered, axis=1, return_inverse=True)
+    groups = groups.ravel()
     chosen = np.random.default_rng(0).permutation(int(groups.max()) + 1) % _FOLDS
     return np.asarray(chosen[groups])
+
+
+def _occurrence(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each value came before, place by place."""
+    import numpy as np
+
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    place = np.arange(len(values))
+    starts = np.maximum.accumulate(np.where(np.diff(ordered, prepend=-1) != 0, place, 0))
+    found = np.empty_like(place)
+    found[order] = place - starts
+    return found
 
 
 def _areas(

@@ -28,6 +28,20 @@ def test_a_shift_of_many_features_at_once_is_found() -> None:
     assert found.rows == 300
 
 
+def test_rows_that_both_sides_hold_hide_no_shift_of_the_others() -> None:
+    """As in successive versions of a data set, most of whose rows are the same."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(300, 20))
+    same = _test(shared, rng.permutation(shared))
+    assert same is not None
+    assert same.auc == pytest.approx(0.5, abs=0.05)
+    assert not same.drifted
+    before, after = rng.normal(size=(200, 20)), rng.normal(0.4, 1, (200, 20))
+    moved = _test(np.concatenate([shared, before]), np.concatenate([shared, after]))
+    assert moved is not None
+    assert moved.drifted
+
+
 def test_false_alarms_are_few_for_few_rows_too() -> None:
     rng = np.random.default_rng(0)
     tests = [_test(rng.normal(size=(60, 30)), rng.normal(size=(40, 30))) for _ in range(40)]
