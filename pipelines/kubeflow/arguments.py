@@ -14,7 +14,7 @@ from components.errors import ConfigError, DataError
 from components.validate.suite import suite_path
 from pipelines.compilation import Package
 from pipelines.config import Config
-from pipelines.digests import code_digest, inputs_fingerprint
+from pipelines.digests import code_digest, files_of, inputs_fingerprint
 from pipelines.provenance import provenance_of
 
 # Of a pipeline that may start another by the same configuration: the overrides of that one.
@@ -92,7 +92,7 @@ def of_this_run(package: Package, config: Config, run: str, records: str) -> dic
     asked = "" if prompts is None else _never_the_same()
     if prompts is not None and prompts.is_file():
         asked = digest_files(prompts)
-    code = _code_digest(config.validation.suite)
+    code = _code_digest(config)
     fingerprint = inputs_fingerprint(config, source, code)
     values: dict[str, Any] = {
         "source_digest": source,
@@ -108,12 +108,16 @@ def _never_the_same() -> str:
     return f"unknown-{uuid.uuid4().hex}"
 
 
-def _code_digest(suite: str) -> str:
-    """The digest of the code, to which a suite of one's own belongs where this machine has it."""
+def _code_digest(config: Config) -> str:
+    """The digest of the code, to which the files that the configuration names belong.
+
+    Where one of them is not on this machine it may be one of the cluster's, whose content nobody
+    here knows: then nothing is answered from the cache.
+    """
     try:
-        return code_digest(suite_path(suite))
+        return code_digest(*files_of(config))
     except ConfigError:
-        # A path that may be one of the cluster's; a name that no suite has is a mistake.
-        if "/" not in suite:
-            raise
-        return code_digest()
+        # A name that no suite has is a mistake.
+        if "/" not in config.validation.suite:
+            suite_path(config.validation.suite)
+        return _never_the_same()
