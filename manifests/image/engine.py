@@ -28,7 +28,6 @@ FOLDER = Path(__file__).parents[2] / ".tools" / "docker"
 BASE = "loomline/base:trixie"
 _PACKAGES = ("docker.io", "containerd", "runc", "iptables")
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
-_MIRROR = "http://deb.debian.org/debian"
 _NOT_IN_SLIM = (
     "usr/share/doc",
     "usr/share/locale",
@@ -137,7 +136,7 @@ def _make_base(folder: Path, variables: dict[str, str]) -> None:
     tree = folder / "base"
     shutil.rmtree(tree, ignore_errors=True)
     made = ["debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie"]
-    _run([*made, str(tree), _MIRROR], "debootstrap")
+    _run([*made, str(tree)], "debootstrap")
     for name in _NOT_IN_SLIM:
         shutil.rmtree(tree / name)
         (tree / name).mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ from components.errors import ConfigError
 
 
 class Secret(httpx.Auth):
-    """What goes into a request's header; renewed once where the cluster does not take it."""
+    """What proves who asks."""
 
     # What the secret is called in a message, which never holds the secret itself.
     name = ""
 
+
+class _InHeader(Secret, abc.ABC):
+    """What goes into a request's header; renewed once where the cluster does not take it."""
+
+    @abc.abstractmethod
     def header(self, anew: bool) -> tuple[str, str]:
         """The header.
 
@@ -26,7 +32,6 @@ class Secret(httpx.Auth):
         Raises:
             ConfigError: there is none.
         """
-        raise NotImplementedError
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sends the request, and once more with a renewed secret where it was refused."""
@@ -45,12 +50,8 @@ class Nobody(Secret):
 
     name = "none: pass --token-file, --cookie-file or --iap-audience"
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sends the request as it is."""
-        yield request
 
-
-class TokenFile(Secret):
+class TokenFile(_InHeader):
     """A bearer token in a file, such as the one that the kubelet renews for a service account."""
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +63,7 @@ class TokenFile(Secret):
         return "Authorization", f"Bearer {_one_line(self.path, '--token-file', 'a token')}"
 
 
-class CookieFile(Secret):
+class CookieFile(_InHeader):
     """A cookie in a file, such as the one that Dex or oauth2-proxy gave a browser."""
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +75,7 @@ class CookieFile(Secret):
         return "Cookie", _one_line(self.path, "--cookie-file", "NAME=VALUE")
 
 
-class IdentityAwareProxy(Secret):
+class IdentityAwareProxy(_InHeader):
     """An identity token for Google's proxy, from the credentials that google-auth finds."""
 
     def __init__(self, audience: str) -> None:
