@@ -343,7 +343,12 @@ def image() -> World:
                 for deviation in (2, 5, 10)
             ),
             *(
-                Shift(f"one class {1 + more:g} times as often", classes(more), ("class",))
+                Shift(
+                    f"one class {1 + more:g} times as often",
+                    classes(more),
+                    # More sandals are more dark pixels, too: they fill less of the picture.
+                    ("class", "brightness", "dark", "entropy"),
+                )
                 for more in (1.0, 2.0, 4.0)
             ),
         ],

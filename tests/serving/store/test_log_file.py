@@ -98,6 +98,7 @@ def test_a_record_that_somebody_is_writing_is_torn_at_every_byte(
 
 
 def test_wrong_wishes_are_one_line(url: str, tmp_path: Path) -> None:
+    open_store(url).close()
     for wish, said in [
         (["--since=yesterday"], "expected a time such as"),
         ([f"--to={tmp_path}"], "expected a file that can be written"),
