@@ -34,9 +34,10 @@ setup: $(READY) ## Set up the environment in .venv
 run: $(READY) ## Take the State of the Union addresses to a served model that generates text
 	$(BIN)/loomline run text $(ARGS)
 
+# A worker that dies ends the tests: without its file the others would wait for ever.
 .PHONY: test
 test: $(READY) ## Pass the tests; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0 $(ARGS)
 
 # A test whose part is missing is skipped with a message that names it.
 # Go's programs among them, each with the module that holds it.

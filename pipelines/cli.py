@@ -20,6 +20,7 @@ from pipelines.cli_submit import submit_command
 from pipelines.comparing import compare
 from pipelines.exit_codes import INTERRUPTED_EXIT_CODE, REJECTED_EXIT_CODE
 from pipelines.registering import add, register
+from serving.commands import HELP
 from serving.export.commands import export
 from serving.gateway.metrics_command import metrics
 from serving.review.commands import reviewers
@@ -46,7 +47,7 @@ class _OneLine(click.Group):
             context.exit(USER_ERROR_EXIT_CODE)
 
 
-@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_OneLine, context_settings=HELP)
 @click.version_option(package_name="loomline")
 def main() -> None:
     """Raw text, images or tables to a gated, monitored generative model behind TensorFlow Serving.

@@ -12,6 +12,7 @@ import click
 
 from components.errors import USER_ERROR_EXIT_CODE, ConfigError, LoomlineError
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+from serving.commands import HELP
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -37,7 +38,7 @@ _HEADLINES = (
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @CONFIG
 @PROFILE
 @SET

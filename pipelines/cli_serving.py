@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+from serving.commands import HELP
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @CONFIG
 @PROFILE
 @SET
@@ -91,7 +92,7 @@ def serve(
         click.echo("stopping; what is under way is finished first")
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("prompts", nargs=-1)
 @click.option("--address", default="127.0.0.1:8500", show_default=True, help="HOST:PORT for gRPC.")
 @click.option("--model", default="text", show_default=True, help="Name of the served model.")
