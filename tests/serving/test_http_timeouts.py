@@ -147,9 +147,12 @@ def test_a_pipelined_request_without_its_body_is_cut_off(connection: socket.sock
 
 
 def test_replies_do_not_wait_for_the_clients_receipts(connection: socket.socket) -> None:
-    # Without TCP_NODELAY, which asyncio sets for some listeners only, each takes 40 ms.
-    start = time.monotonic()
-    for _ in range(25):
+    # Without TCP_NODELAY, which asyncio sets for some listeners only, each but the first ones takes
+    # 40 ms; half of them show it on a busy machine too.
+    seconds = []
+    for _ in range(40):
+        start = time.monotonic()
         connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
         read_to(connection, b"\r\n\r\n2")
-    assert time.monotonic() - start < 0.9
+        seconds.append(time.monotonic() - start)
+    assert sorted(seconds)[20] < 0.03

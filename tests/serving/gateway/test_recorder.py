@@ -111,7 +111,7 @@ def test_adding_never_waits_for_the_database(make: Callable[..., Parts]) -> None
     start = time.monotonic()
     for number in range(90):
         parts.recorder.add(record(number), 10)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 2
     assert parts.recorder.flush(0.3) is False
     locked.rollback()
     locked.close()

@@ -290,11 +290,11 @@ def test_a_deadline_ends_the_wait_and_keeps_the_work_from_starting(model: Any) -
     from serving.server.errors import StatusError
 
     metrics = Metrics()
-    batcher = Batcher(BatchingParameters(batch_timeout_micros=500_000), metrics=metrics)
+    batcher = Batcher(BatchingParameters(batch_timeout_micros=2_000_000), metrics=metrics)
     started = time.monotonic()
     with pytest.raises(StatusError, match="DEADLINE_EXCEEDED"):
         model.predict(rows(1), batcher, started + 0.1)
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.5
     # It still lies in the open batch; the one that follows runs without it.
     _, answer = model.predict(rows(2), batcher)
     assert list(answer["rows"].int_val) == [1]
