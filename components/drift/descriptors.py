@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 
 from components.drift.sides import Descriptor
 
@@ -53,9 +54,13 @@ def describe(text: str, known: Collection[str]) -> tuple[float, ...]:
         One number for each of `DESCRIPTORS`; shares are between 0 and 1, and 0 of nothing is 0.
     """
     words = words_of(text)
-    letters = sum(map(str.isalpha, text))
-    digits = sum(map(str.isdigit, text))
-    spaces = sum(map(str.isspace, text))
+    # A text has some dozens of different characters, so each is looked at once.
+    counts = Counter(text)
+
+    def occurring(kind: Callable[[str], bool]) -> int:
+        return sum(count for character, count in counts.items() if kind(character))
+
+    letters, spaces = occurring(str.isalpha), occurring(str.isspace)
     sentences = max(len(_SENTENCE_END.findall(text)), 1)
     opening = words[:_DISTINCT_WINDOW]
     return (
@@ -66,9 +71,9 @@ def describe(text: str, known: Collection[str]) -> tuple[float, ...]:
         _share(len(set(opening)), len(opening)),
         _share(sum(word in _STOP_WORDS for word in words), len(words)),
         _share(sum(word not in known for word in words), len(words)),
-        _share(sum(map(str.isupper, text)), letters),
-        _share(digits, len(text)),
-        _share(sum(character in _PUNCTUATION for character in text), len(text)),
+        _share(occurring(str.isupper), letters),
+        _share(occurring(str.isdigit), len(text)),
+        _share(occurring(_PUNCTUATION.__contains__), len(text)),
         _share(len(text) - letters - spaces, len(text)),
     )
 

@@ -159,12 +159,15 @@ def _areas(
     sides = truths - truths.mean(axis=0)
     areas = []
     weight = []
+    # What a fold adds to these is taken away again, or most rows would be multiplied five times.
+    products, moments = features.T @ features, features.T @ sides
     for fold in range(_FOLDS):
-        learnt, judged = features[folds != fold], folds == fold
-        shrunken = learnt.T @ learnt + _SHRINKAGE * len(learnt) * np.eye(learnt.shape[1])
-        weights = np.linalg.solve(shrunken, learnt.T @ sides[folds != fold])
+        judged = folds == fold
+        held, learnt = features[judged], np.count_nonzero(~judged)
+        shrunken = products - held.T @ held + _SHRINKAGE * learnt * np.eye(features.shape[1])
+        weights = np.linalg.solve(shrunken, moments - held.T @ sides[judged])
         # The area is the share of pairs that the scores rank rightly (Mann and Whitney 1947).
-        ranks = rankdata(features[judged] @ weights, axis=0)
+        ranks = rankdata(held @ weights, axis=0)
         positive = truths[judged]
         count = positive.sum(axis=0)
         pairs = count * (len(positive) - count)

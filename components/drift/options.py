@@ -45,7 +45,11 @@ class DriftOptions(BaseModel):
         "jensenshannon; one that takes no categories leaves those to jensenshannon or chisquare.",
     )
     threshold: float = Field(
-        default=0.1, gt=0, description="Score at which a descriptor counts as drifted."
+        default=0.1,
+        gt=0,
+        description="Score at which a column counts as drifted. Of wasserstein it is in standard "
+        "deviations, and categories count as drifted when they lie as many apart: at a "
+        "jensenshannon of threshold / sqrt(8), 0.035 for 0.1.",
     )
     prompts: str = Field(
         default="",

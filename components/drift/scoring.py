@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # What scores categories where the chosen method is for numbers only: a distance or a p-value.
 _CATEGORIES = {False: "jensenshannon", True: "chisquare"}
+# The one method whose scores are standard deviations.
+_IN_DEVIATIONS = "wasserstein"
 
 
 class Method:
@@ -113,13 +116,15 @@ class Scorer:
             ConfigError: Evidently has no such method for numbers, or an entry for the classifier
                 is for a column, or the other way round.
         """
-        self._options = options
         number = Method(options.method, False, "drift.method")
+        threshold = options.threshold
         try:
             category = Method(options.method, True, "drift.method")
         except ConfigError:
             category = Method(_CATEGORIES[number.falling], True, "drift.method")
-        self._common = {False: number, True: category}
+            if number.name == _IN_DEVIATIONS:
+                threshold = of_categories(threshold)
+        self._common = {False: (number, options.threshold), True: (category, threshold)}
         self._own: dict[tuple[str, bool], Method] = {}
         self._columns = [
             (place, entry)
@@ -139,18 +144,18 @@ class Scorer:
         Raises:
             ConfigError: the one that was chosen for it is not for such columns.
         """
-        common = self._common[descriptor.categorical]
+        common, threshold = self._common[descriptor.categorical]
         for place, entry in self._columns:
             if not fnmatch.fnmatchcase(descriptor.name, entry.column):
                 continue
             if not entry.method:
-                return common, entry.threshold or self._options.threshold
+                return common, entry.threshold or threshold
             key = (entry.method, descriptor.categorical)
             if key not in self._own:
                 where = f"drift.columns.{place} ({descriptor.name})"
                 self._own[key] = Method(*key, where)
             return self._own[key], entry.threshold or self._own[key].threshold
-        return common, self._options.threshold
+        return common, threshold
 
     def check(self, descriptors: Iterable[Descriptor]) -> None:
         """Whether every choice is for some column.
@@ -232,6 +237,19 @@ class Scorer:
         for (name, place), metric in zip(judged, result.dict()["metrics"], strict=True):
             scores[name][place] = float(metric["value"])
         return scores
+
+
+def of_categories(deviations: float) -> float:
+    """The Jensen-Shannon distance of categories that lie so many standard deviations apart.
+
+    Shares p and q with the mean m lie w = sqrt(sum((p - q)^2 / m)) apart (Cohen 1988,
+    "Statistical power analysis for the behavioral sciences", chapter 7). Of a column of yes and
+    no that is the difference of its shares in standard deviations, as its Wasserstein distance
+    is, taken as 1 and 0. Near each other, the Jensen-Shannon distance of p and q is w / sqrt(8)
+    (Endres and Schindelin 2003, "A new metric for probability distributions"). If the same number
+    were the threshold of both distances, categories would have to move 2.8 times as far.
+    """
+    return deviations / math.sqrt(8)
 
 
 def _of_the_classifier(place: int, entry: ColumnChoice) -> bool:

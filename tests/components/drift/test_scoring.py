@@ -23,26 +23,54 @@ def _words(rng: np.random.Generator, shares: list[float], rows: int = 300) -> np
 
 
 @pytest.mark.parametrize(
-    ("method", "falling", "categories"),
+    ("method", "falling", "categories", "threshold_of_categories"),
     [
-        ("wasserstein", False, "jensenshannon"),
-        ("jensenshannon", False, "jensenshannon"),
-        ("psi", False, "psi"),
-        ("ks", True, "chisquare"),
+        ("wasserstein", False, "jensenshannon", 0.1 / 8**0.5),
+        ("jensenshannon", False, "jensenshannon", 0.1),
+        ("psi", False, "psi", 0.1),
+        ("ks", True, "chisquare", 0.1),
     ],
 )
 def test_categories_are_scored_by_a_method_of_the_same_sense(
-    method: str, falling: bool, categories: str
+    method: str, falling: bool, categories: str, threshold_of_categories: float
 ) -> None:
     scorer = Scorer(DriftOptions(method=method))
-    for descriptor, name in ((NUMBER, method), (CATEGORY, categories)):
+    for descriptor, name, limit in (
+        (NUMBER, method, 0.1),
+        (CATEGORY, categories, threshold_of_categories),
+    ):
         found, threshold = scorer.chosen(descriptor)
-        assert (found.name, found.falling, threshold) == (name, falling, 0.1)
+        assert (found.name, found.falling, threshold) == (name, falling, limit)
     rng = np.random.default_rng(0)
     before = _words(rng, [0.4, 0.3, 0.3])
     alike = scorer.score(CATEGORY, before, _words(rng, [0.4, 0.3, 0.3]))
     other = scorer.score(CATEGORY, before, _words(rng, [0.1, 0.1, 0.8]))
     assert other < alike if falling else other > alike
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("deviations", [0.07, 0.09, 0.11, 0.13, -0.07, -0.09, -0.11, -0.13])
+def test_yes_and_no_has_one_verdict_as_numbers_and_as_categories(
+    share: float, deviations: float
+) -> None:
+    rows = 10_000
+    before, after = np.zeros(rows), np.zeros(rows)
+    before[: round(rows * share)] = 1
+    after[: round(rows * (share + deviations * (share * (1 - share)) ** 0.5))] = 1
+    scorer = Scorer(DriftOptions())
+    for descriptor in (NUMBER, CATEGORY):
+        as_it_is = (side if descriptor is NUMBER else side.astype(str) for side in (before, after))
+        score = scorer.score(descriptor, *as_it_is)
+        assert (score > scorer.chosen(descriptor)[1]) == (abs(deviations) > 0.1)
+
+
+def test_a_threshold_of_ones_own_is_taken_as_it_is() -> None:
+    """Only the common one is reckoned from standard deviations."""
+    for column in (
+        {"column": "category", "threshold": 0.2},
+        {"column": "category", "method": "jensenshannon", "threshold": 0.2},
+    ):
+        assert Scorer(chosen(column)).chosen(CATEGORY)[1] == 0.2
 
 
 def test_missing_numbers_are_left_out_and_an_empty_side_is_no_number() -> None:
