@@ -36,29 +36,27 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="Reports without shift.")
     parser.add_argument("--only", choices=sorted(WORLDS), help="One kind of data only.")
     chosen = parser.parse_args()
-    figures: dict[str, float] = {}
+    worlds = [build() for name, build in WORLDS.items() if chosen.only in (None, name)]
     found: dict[bool, list[bool]] = {True: [], False: []}
-    alarms: dict[str, list[bool]] = {limits: [] for limits in LIMITS}
     moved: list[list[Any]] = []
-    free: list[list[Any]] = []
-    for name, build in WORLDS.items():
-        if chosen.only in (None, name):
-            world = build()
-            for shift in world.shifts:
-                comparison = look(world, {"data": shift.pair()})["data"]
-                found[bool(shift.planted)].append(shift.found(comparison))
-                moved.append(_row(world, shift, comparison))
-            free += _free(world, chosen.resamples, alarms)
+    for world in worlds:
+        for shift in world.shifts:
+            comparison = look(world, {"data": shift.pair()})["data"]
+            found[bool(shift.planted)].append(shift.found(comparison))
+            moved.append(_row(world, shift, comparison))
     print_table(
         "shifts, by the default options",
-        ["", "shift", "", "measures moved", "furthest", "AUC", "limit", "verdict"],
+        ["", "shift", "", "measures moved", "told by", "AUC", "limit", "verdict"],
         moved,
     )
+    alarms: dict[str, list[bool]] = {limits: [] for limits in LIMITS}
+    free = [row for world in worlds for row in _free(world, chosen.resamples, alarms)]
     print_table(
         f"{chosen.resamples} reports of two comparisons without any shift",
         ["", "limits", "reports with an alarm", "columns with one", "CPU seconds a report"],
         free,
     )
+    figures: dict[str, float] = {}
     for planted, key in ((True, "planted_found"), (False, "real_found")):
         figures[key] = float(np.mean(found[planted])) if found[planted] else 1.0
     figures["false_alarms"] = float(np.mean(alarms["default"]))
@@ -121,7 +119,7 @@ def _row(world: World, shift: Shift, comparison: Comparison) -> list[Any]:
         shift.name,
         "planted" if shift.planted else "real",
         f"{len(moved)} of {len(comparison.columns)}",
-        moved[0].descriptor.label if moved else "",
+        ", ".join(shift.told_by(comparison)),
         f"{test.auc:.2f}" if test else "",
         f"{test.limit:.2f}" if test else "",
         "found" if shift.found(comparison) else "MISSED",

@@ -42,13 +42,16 @@ class Shift:
     pair: Callable[[], Pair]
     planted: tuple[str, ...] = ()
 
-    def found(self, comparison: Comparison) -> bool:
-        """Whether what moved was noticed, and not something else by chance."""
-        if not self.planted:
-            return comparison.moved
-        told = {column.descriptor.name for column in comparison.drifted}
+    def told_by(self, comparison: Comparison) -> list[str]:
+        """What noticed it, and not something else by chance: measures, and the classifier."""
+        moved = [column.descriptor.name for column in comparison.drifted]
+        told = [name for name in moved if name in self.planted] if self.planted else moved[:1]
         by_classifier = comparison.domain is not None and comparison.domain.drifted
-        return by_classifier or not told.isdisjoint(self.planted)
+        return [*told, "classifier"] if by_classifier else told
+
+    def found(self, comparison: Comparison) -> bool:
+        """Whether what moved was noticed."""
+        return bool(self.told_by(comparison))
 
 
 @dataclasses.dataclass(frozen=True)

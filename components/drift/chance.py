@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from components.drift.scoring import Scorer
 
 # The false-alarm rate of a whole report: all comparisons, all columns and classifiers together.
-FALSE_ALARMS = 0.05
-DIVISIONS = 199
+# It is less than the 5% that a report may have, because at that rate every other 200 reports would
+# have more than ten.
+FALSE_ALARMS = 0.03
+# So many that the rate can be shared out among four comparisons with a classifier each.
+DIVISIONS = 299
 # Rows of a side that are divided at most; texts where whole documents are.
 ROWS_DIVIDED = 1000
 # The same where all methods are quick, see `components.drift.pooled`.
@@ -47,7 +50,7 @@ def rank_of(alarms: float) -> int:
     The division that was found counts as one of them, which makes the rate exact (Phipson and
     Smyth 2010, "Permutation p-values should never be zero").
     """
-    # A little less, or 0.95 * 200 would be one more for the sake of a rounding error.
+    # A little less, or a rounding error would make it one more.
     return min(math.ceil((1 - alarms) * (DIVISIONS + 1) - 1e-9), DIVISIONS) - 1
 
 
@@ -94,7 +97,7 @@ def divisions(
     owners: tuple[Sequence[str], Sequence[str]] | None,
     gaps: Sequence[NDArray[np.bool_]] = (),
 ) -> Iterator[list[NDArray[np.bool_]]]:
-    """Divides the rows of both sides anew, 199 times.
+    """Divides the rows of both sides anew, `DIVISIONS` times.
 
     Args:
         rows: of the reference and of the current side.
@@ -182,9 +185,24 @@ def limits(pair: tuple[Side, Side], scorer: Scorer, alarms: float, whole: bool) 
     extreme = np.nan_to_num((strength - usual) / deviation, nan=-np.inf).max(axis=1)
     most = float(np.sort(extreme)[rank_of(alarms)])
     # Where no division could score anything, nothing is known of chance and nothing is limited.
-    most = most if np.isfinite(most) else 0.0
+    most = beside_others(most) if np.isfinite(most) else 0.0
     passed = usual + most * deviation
     return [float(limit) for limit in np.where(falling, 10.0**-passed, passed)]
+
+
+def beside_others(most: float) -> float:
+    """How many deviations a division lies above the mean if neither is reckoned from it, too.
+
+    The division that was found has no part in mean and deviation of those at random. An extreme
+    one of these has, widens the deviation that it is taken by, and so seems nearer to the others
+    than the one that was found would seem in its place: limits would be a little too low.
+
+    Args:
+        most: the same, reckoned from itself, too. Where only itself varies, nothing else says how
+            much is usual, and it is taken for at most twice as far.
+    """
+    others = DIVISIONS - 1
+    return most * math.sqrt(DIVISIONS / others / max(1 - most**2 / others, 0.25))
 
 
 def _moments(strength: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:

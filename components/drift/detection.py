@@ -100,9 +100,9 @@ def compare(
     """Compares sides column by column, and all columns together.
 
     A column has drifted if its score passes the threshold and also what chance would give. Chance
-    is measured: the rows are divided anew at random, 199 times (see `components.drift.chance`).
+    is measured: the rows are divided anew at random, 299 times (see `components.drift.chance`).
     However many comparisons, columns and classifiers there are, a report in which nothing changed
-    raises an alarm in 5% of the cases at most; with 64 samples and no limit but a Wasserstein
+    raises an alarm in 3% of the cases at most; with 64 samples and no limit but a Wasserstein
     threshold of 0.1, chance alone would raise one nearly always.
 
     Args:

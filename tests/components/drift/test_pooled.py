@@ -45,6 +45,23 @@ def test_a_division_scores_as_evidently_does(name: str, kind: str) -> None:
         assert divided(rows) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["normal", "counts", "rounded"])
+def test_divisions_that_lie_equally_far_apart_are_asked_of_evidently_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(11)
+    values = _values(kind, rng)
+    method = Method("ks", False, "test")
+    parts = [rng.permutation(ROWS) < 150 for _ in range(100)]
+    expected = [method.score(values[rows], values[~rows]) for rows in parts]
+    asked = []
+    score = method.score
+    monkeypatch.setattr(method, "score", lambda *both: asked.append(score(*both)) or asked[-1])
+    divided = pooled(method, values)
+    assert [divided(rows) for rows in parts] == pytest.approx(expected, rel=1e-9)
+    assert len(asked) < 60  # Of a hundred divisions.
+
+
 def test_a_division_that_leaves_one_side_without_values_is_no_number() -> None:
     divided = pooled(Method("wasserstein", False, "test"), np.arange(9.0))
     assert np.isnan(divided(np.zeros(9, bool)))
