@@ -119,7 +119,8 @@ def _text_sides(before: Sequence[Paragraph], *afters: Sequence[Paragraph]) -> li
 @functools.cache
 def _features(text: str) -> NDArray[np.float64]:
     """Of one text, kept: the same texts are in hundreds of reports."""
-    return text_features([text])[0]
+    found: NDArray[np.float64] = text_features([text])[0]
+    return found
 
 
 def _pair(before: Sequence[Paragraph], after: Sequence[Paragraph]) -> Pair:
