@@ -62,7 +62,7 @@ def main() -> None:
             return
     figures = _timings(chosen.rows)
     table, agreed, alarms = [], [], []
-    for method, found in _simulations(chosen.rows, chosen.repeats, chosen.reports).items():
+    for method, found in simulations(chosen.rows, chosen.repeats, chosen.reports).items():
         agreed += found["agreed"]
         alarms.append(statistics.mean(found["alarms"]))
         table.append(
@@ -159,7 +159,7 @@ def draw(rng: np.random.Generator, rows: int, moves: list[float]) -> list[NDArra
 Found = dict[Any, list[bool]]
 
 
-def _simulations(rows: int, repeats: int, reports: int) -> dict[str, Found]:
+def simulations(rows: int, repeats: int, reports: int) -> dict[str, Found]:
     """Verdicts of each method on samples, beside those on all rows of the same tables."""
     found: dict[str, Found] = {method: defaultdict(list) for method in METHODS}
     for kind, repeat in itertools.product(KINDS, range(repeats)):
@@ -168,6 +168,7 @@ def _simulations(rows: int, repeats: int, reports: int) -> dict[str, Found]:
         whole = [draw(rng, rows, [0.0] * COLUMNS), draw(rng, rows, moves)]
         for method, one in found.items():
             _beside_all_rows(method, whole, kind, moves, one)
+        print(f"progress: {kind} table {repeat + 1} of {repeats}", flush=True)
     for report in range(reports):
         rng = np.random.default_rng([report, len(KINDS)])
         sampled = [draw(rng, min(_SAMPLED, rows), [0.0] * COLUMNS) for _ in range(2)]

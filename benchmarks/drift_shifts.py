@@ -101,15 +101,18 @@ def alarms_of(world: World, rng: np.random.Generator) -> Mapping[str, Alarms]:
 
 def _free(world: World, resamples: int, alarms: dict[str, list[bool]]) -> Iterator[list[Any]]:
     begun = time.process_time()
-    told = [
-        alarms_of(world, np.random.default_rng([SEED, resample])) for resample in range(resamples)
-    ]
+    told: list[Mapping[str, Alarms]] = []
+    for resample in range(resamples):
+        told.append(alarms_of(world, np.random.default_rng([SEED, resample])))
+        if not len(told) % 20:
+            raised = {limits: sum(each[limits].raised for each in told) for limits in LIMITS}
+            print(f"progress: {world.name}: {raised} alarms in {len(told)} reports", flush=True)
     seconds = (time.process_time() - begun) / resamples
     for limits, what in LIMITS.items():
-        raised = [each[limits].raised for each in told]
-        alarms[limits] += raised
+        alarms[limits] += [each[limits].raised for each in told]
+        count = sum(each[limits].raised for each in told)
         columns = np.mean([each[limits].columns for each in told])
-        yield [world.name, what, f"{sum(raised)} of {resamples}", f"{columns:.2%}", seconds]
+        yield [world.name, what, f"{count} of {resamples}", f"{columns:.2%}", seconds]
 
 
 def _row(world: World, shift: Shift, comparison: Comparison) -> list[Any]:
