@@ -177,16 +177,21 @@ class Splitter:
                 f"{options.current_from!r} to {options.current_to!r}"
             )
 
-    def split(self, document: Document) -> str | None:
-        """The split, or None where the document lies in no era."""
-        if self.reference.holds(document.event_time):
-            if document.document_id in self.forced:
-                return self.forced[document.document_id]
-            held_out = rank(document.document_id) % 100 < self._percent
+    def split(self, document_id: str, event_time: dt.datetime | None) -> str | None:
+        """The split of a document, or None where it lies in no era."""
+        if self.reference.holds(event_time):
+            if document_id in self.forced:
+                return self.forced[document_id]
+            held_out = rank(document_id) % 100 < self._percent
             return EVAL if held_out else TRAIN
-        if self.current.bounded and self.current.holds(document.event_time):
+        if self.current.bounded and self.current.holds(event_time):
             return CURRENT
         return None
+
+    def force(self, forced: dict[str, str]) -> bool:
+        """Takes documents to splits that the digests left empty; whether there are any."""
+        self.forced = forced
+        return bool(forced)
 
 
 def rank(document_id: str) -> int:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components import provenance
 from components.artifacts import PROVENANCE
+from components.beam import BeamOptions
 from components.errors import ConfigError
 
 _BOUNDS = ("reference_from", "reference_to", "current_from", "current_to")
 
 
-class EraOptions(BaseModel):
-    """A source, the eras of training and of today, and how much of the first is held out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class EraOptions(BeamOptions):
+    """A source, the eras of training and of today, how much is held out, and what does the work."""
 
     # Sources whose examples have times without a column that is named.
     dated_sources: ClassVar[tuple[str, ...]] = ()

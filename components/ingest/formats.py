@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.errors import DataError
 from components.ingest.documents import Document, parse_time
+from components.ingest.parts import groups_of
 from components.provenance import parse as parse_provenance
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -89,20 +90,25 @@ def read_jsonl(
 
 
 def read_parquet(
-    name: str, path: Path, text_column: str, time_column: str, provenance_column: str = ""
+    name: str,
+    path: Path,
+    text_column: str,
+    time_column: str,
+    provenance_column: str = "",
+    row_groups: tuple[int, int] | None = None,
 ) -> Iterator[Document]:
-    """Yields the rows of a Parquet file."""
+    """Yields the rows of a Parquet file, or those of the row groups of a share."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     wanted = [text_column, *([time_column] if time_column else [])]
-    index = 0
     try:
         with pq.ParquetFile(path) as reader:
+            groups, index = groups_of(reader, row_groups)
             names = reader.schema_arrow.names
             _need_columns(path, names, text_column, time_column)
             wanted += [provenance_column] if provenance_column in names else []
-            for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+            for batch in reader.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
                 for row in batch.to_pylist():
                     where = f"{path}, row {index}"
                     yield _document(

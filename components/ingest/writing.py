@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
+import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +22,8 @@ from components.artifacts import SPLITS, Examples, SplitInfo
 # Bytes of content in memory before a row group is written, and in a shard before the next begins.
 _GROUP_BYTES = 4 << 20
 _SHARD_BYTES = 64 << 20
+# What a killed ingestion may leave beside the splits begins so.
+SCRATCH = ".scratch-"
 _TYPES = {
     "string": pa.string(),
     "binary": pa.binary(),
@@ -27,6 +31,7 @@ _TYPES = {
     "int32": pa.int32(),
     "int64": pa.int64(),
     "double": pa.float64(),
+    "bool": pa.bool_(),
 }
 
 
@@ -80,7 +85,9 @@ class ShardWriter:
             examples: written to.
             schema: of the rows, `event_time` among them.
         """
-        self._splits = {name: _SplitWriter(examples, name, schema) for name in SPLITS}
+        self._splits = {
+            name: RowWriter(functools.partial(examples.shard_path, name), schema) for name in SPLITS
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -110,9 +117,17 @@ class ShardWriter:
         return {name: split.info() for name, split in self._splits.items()}
 
 
-class _SplitWriter:
-    def __init__(self, examples: Examples, split: str, schema: pa.Schema) -> None:
-        self._examples, self._split, self._schema = examples, split, schema
+class RowWriter:
+    """Writes rows to one Parquet file after the other."""
+
+    def __init__(self, path_of: Callable[[int], Path], schema: pa.Schema) -> None:
+        """Writes nothing yet.
+
+        Args:
+            path_of: the path of each file by its number.
+            schema: of the rows.
+        """
+        self._path_of, self._schema = path_of, schema
         self._pending: list[Any] = []
         self._pending_bytes = self._shard_bytes = self._bytes = self._rows = 0
         self._shards = 0
@@ -120,6 +135,7 @@ class _SplitWriter:
         self._ends: list[dt.datetime] = []
 
     def write(self, piece: Any, rows: int, size: int, times: Iterable[dt.datetime | None]) -> None:
+        """Adds a row, or a batch of them, of so many bytes of content."""
         self._pending.append(piece)
         self._pending_bytes += size
         self._bytes += size
@@ -133,7 +149,7 @@ class _SplitWriter:
         if not self._pending:
             return
         if self._writer is None:
-            path = self._examples.shard_path(self._split, self._shards)
+            path = self._path_of(self._shards)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
             self._shards += 1
@@ -149,12 +165,71 @@ class _SplitWriter:
             self._writer, self._shard_bytes = None, 0
 
     def close(self) -> None:
+        """Writes what is still in memory."""
         self._flush()
         self._end_shard()
 
     def info(self) -> SplitInfo:
+        """What was written."""
         first, last = (time.isoformat() for time in self._ends) if self._ends else (None, None)
         return SplitInfo(self._rows, self._bytes, first, last)
+
+
+class LaidDown:
+    """Rows that one worker leaves in a folder for another."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        """Writes nothing yet."""
+        self._writer = RowWriter(lambda number: folder / f"rows-{number:05d}.parquet", schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    def add(self, row: dict[str, Any], size: int) -> None:
+        """Adds a row of so many bytes of content."""
+        self._writer.write(row, 1, size, [])
+
+    @staticmethod
+    def rows(folder: Path, at_once: int) -> Iterator[dict[str, Any]]:
+        """Streams the rows of a folder, so many in memory at a time."""
+        for path in sorted(folder.glob("rows-*.parquet")):
+            with pq.ParquetFile(path) as reader:
+                for batch in reader.iter_batches(at_once):
+                    yield from batch.to_pylist()
+
+
+def clear(examples: Examples) -> None:
+    """Removes what an earlier ingestion wrote, first of all what says that it is complete."""
+    examples.manifest_path.unlink(missing_ok=True)
+    for split in SPLITS:
+        shutil.rmtree(examples.path / split, ignore_errors=True)
+    for left in examples.path.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    examples.path.mkdir(parents=True, exist_ok=True)
+
+
+def joined(one: dict[str, SplitInfo], two: dict[str, SplitInfo]) -> dict[str, SplitInfo]:
+    """What the splits of two parts hold together."""
+    return {name: _joined(one[name], two[name]) if name in one else two[name] for name in two}
+
+
+def _joined(one: SplitInfo, two: SplitInfo) -> SplitInfo:
+    first = [time for time in (one.first_time, two.first_time) if time]
+    last = [time for time in (one.last_time, two.last_time) if time]
+    return SplitInfo(
+        one.rows + two.rows,
+        one.bytes + two.bytes,
+        min(first, key=dt.datetime.fromisoformat, default=None),
+        max(last, key=dt.datetime.fromisoformat, default=None),
+    )
 
 
 def _table(pieces: Sequence[Any], schema: pa.Schema) -> pa.Table:

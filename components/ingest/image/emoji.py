@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import ConfigError, DataError
-from components.ingest.image.pictures import Picture
+from components.ingest.image.pictures import Part, Picture, slices
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -113,6 +113,11 @@ class Emoji:
                     group if label_column else "",
                     _released(entry["release"], newest),
                 )
+
+    def parts(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Sequence[Part]:
+        return slices(self, image_column, label_column, time_column, provenance_column)
 
 
 def _released(release: str, newest: dt.datetime) -> dt.datetime:

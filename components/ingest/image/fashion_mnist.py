@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import ConfigError, DataError
-from components.ingest.image.pictures import Picture
+from components.ingest.image.pictures import Part, Picture, slices
 from components.ingest.image.png import encode_grey
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class FashionMnist:
                     CLASSES[label] if label_column else "",
                     held_out=part == "t10k",
                 )
+
+    def parts(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Sequence[Part]:
+        return slices(self, image_column, label_column, time_column, provenance_column)
 
 
 def _files(folder: Path) -> dict[str, Path]:

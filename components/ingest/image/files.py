@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import glob
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from components.errors import DataError
 from components.ingest.documents import parse_time
 from components.ingest.formats import read_lines
-from components.ingest.image.pictures import Picture, read_file
+from components.ingest.image.pictures import Part, Picture, read_file, slices
+from components.ingest.parts import Share, cut, groups_of
 from components.provenance import parse as parse_provenance
 
 if TYPE_CHECKING:
@@ -57,15 +59,29 @@ class Files:
         self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
     ) -> Iterator[Picture]:
         files = self.files()
+        if self._location.is_dir() and label_column:
+            _refuse_folders(files)
+        shares = tuple(Share(name, path) for name, path in files.items())
+        whole = _Images(shares) if self._location.is_dir() else _Tables(shares)
+        return whole.pictures(image_column, label_column, time_column, provenance_column)
+
+    def parts(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Sequence[Part]:
+        files = self.files()
         if self._location.is_dir():
-            labels = _folder_labels(files) if label_column else {}
-            for name, path in files.items():
-                yield Picture(name, partial(read_file, path), labels.get(name, ""))
-            return
-        columns = (image_column, label_column, time_column, provenance_column)
+            if label_column:
+                _refuse_folders(files)
+            return [_Images(part) for part in cut(files.items())]
+        found: list[Part] = []
         for name, path in files.items():
-            read = _read_csv if _kind(path) == ".csv" else _read_parquet
-            yield from read(name, path, *columns)
+            for part in cut([(name, path)]):
+                if _kind(path) == ".csv":
+                    columns = (image_column, label_column, time_column, provenance_column)
+                    found += slices(_Tables(part), *columns)
+                else:
+                    found.append(_Tables(part))
+        return found
 
     def images(self) -> Iterator[tuple[str, Path]]:
         """The image files that CSV files name in any of their columns; those that exist."""
@@ -85,16 +101,55 @@ def _kind(path: Path) -> str:
     return path.suffix.lower()
 
 
-def _folder_labels(files: dict[str, Path]) -> dict[str, str]:
-    """The class of each image: its first folder below the root.
+@dataclasses.dataclass(frozen=True)
+class _Images:
+    """Image files, each in a folder that names its class."""
+
+    shares: tuple[Share, ...]
+
+    def files(self) -> dict[str, Path]:
+        return {share.name: share.path for share in self.shares}
+
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
+        for share in self.shares:
+            label = _folder(share.name) if label_column else ""
+            yield Picture(share.name, partial(read_file, share.path), label)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tables:
+    """Tables that name or hold images, or a part of one."""
+
+    shares: tuple[Share, ...]
+
+    def files(self) -> dict[str, Path]:
+        return {share.name: share.path for share in self.shares}
+
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
+        for share in self.shares:
+            read = _read_csv if _kind(share.path) == ".csv" else _read_parquet
+            yield from read(share, image_column, label_column, time_column, provenance_column)
+
+
+def _folder(name: str) -> str:
+    """The first folder below the root, or nothing."""
+    return name.split("/")[0] if "/" in name else ""
+
+
+def _refuse_folders(names: Iterable[str]) -> None:
+    """Refuses folders that name no classes.
 
     Raises:
         DataError: only some images lie in a folder, or all in the same one.
     """
-    labels = {name: name.split("/")[0] if "/" in name else "" for name in files}
+    labels = {name: _folder(name) for name in names}
     classes = sorted(set(labels.values()))
     if classes == [""]:
-        return labels
+        return
     if "" in classes:
         loose = [name for name, label in labels.items() if not label]
         raise DataError(
@@ -108,7 +163,6 @@ def _folder_labels(files: dict[str, Path]) -> dict[str, str]:
             f"all {len(labels):,} images; add a class, or set ingest.label_column to '' for "
             "images without classes"
         )
-    return labels
 
 
 def _beside(table: Path, name: str) -> Path:
@@ -138,13 +192,13 @@ def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
 
 
 def _read_csv(
-    name: str,
-    path: Path,
+    share: Share,
     image_column: str,
     label_column: str,
     time_column: str,
     provenance_column: str,
 ) -> Iterator[Picture]:
+    name, path = share.name, share.path
     columns = [column for column in (image_column, label_column, time_column) if column]
     for index, row in enumerate(_rows(path, columns)):
         where = f"{path}, row {index + 1}"
@@ -158,8 +212,7 @@ def _read_csv(
 
 
 def _read_parquet(
-    name: str,
-    path: Path,
+    share: Share,
     image_column: str,
     label_column: str,
     time_column: str,
@@ -168,16 +221,17 @@ def _read_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    name, path = share.name, share.path
     columns = [column for column in (image_column, label_column, time_column) if column]
-    index = 0
     try:
         with pq.ParquetFile(path) as reader:
+            groups, index = groups_of(reader, share.row_groups)
             schema = reader.schema_arrow
             _need(path, schema.names, columns)
             columns += [provenance_column] if provenance_column in schema.names else []
             _need_bytes(path, schema, image_column)
             names = _class_names(schema, label_column)
-            for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+            for batch in reader.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns):
                 for row in batch.to_pylist():
                     where = f"{path}, row {index}"
                     yield Picture(

@@ -89,11 +89,13 @@ def inspect(
             found.append(Inspection(_digest(known), *error.size, 0, None, None, None, str(error)))
     if not decoded:
         return [each for each in found if each]
+    # Sums of whole numbers are exact, so that no image's figures depend on the others of its batch.
     counts = np.array([each.histogram for each in decoded], np.float64)
-    levels = np.arange(256) / 255
-    counts /= counts.sum(axis=1, keepdims=True)
-    means = counts @ levels
-    deviations = np.sqrt(np.maximum(counts @ levels**2 - means**2, 0))
+    levels = np.arange(256, dtype=np.float64)
+    pixels = counts.sum(axis=1)
+    means = counts @ levels / pixels
+    deviations = np.sqrt(np.maximum(counts @ levels**2 / pixels - means**2, 0)) / 255
+    means /= 255
     hashes = perceptual_hashes(np.stack([each.small for each in decoded]))
     described = (
         Inspection(each.digest, *each.size, each.channels, float(mean), float(deviation), int(code))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from components.ingest import parts
 
 # The largest file that is read. What is bigger cannot hold a sensible number of pixels.
 MOST_BYTES = 64 << 20
@@ -33,8 +36,8 @@ class Picture:
     provenance: str | None = None
 
 
-class Source(Protocol):
-    """A collection of images."""
+class Part(Protocol):
+    """Images that one worker reads."""
 
     def files(self) -> dict[str, Path]:
         """The files behind the source by stable name, in a fixed order.
@@ -51,6 +54,44 @@ class Source(Protocol):
         Raises:
             DataError: the source cannot be read.
         """
+
+
+class Source(Part, Protocol):
+    """A collection of images."""
+
+    def parts(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Sequence[Part]:
+        """Cuts it up; the images of the parts, one after the other, are its own.
+
+        Raises:
+            DataError: the source cannot be read.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """Images that are listed quickly, and of these the ones at some places."""
+
+    whole: Part
+    start: int
+    end: int
+
+    def files(self) -> dict[str, Path]:
+        return self.whole.files()
+
+    def pictures(
+        self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
+    ) -> Iterator[Picture]:
+        columns = (image_column, label_column, time_column, provenance_column)
+        return itertools.islice(self.whole.pictures(*columns), self.start, self.end)
+
+
+def slices(whole: Part, *columns: str) -> list[Slice]:
+    """Cuts up what is listed quickly."""
+    count = sum(1 for _ in whole.pictures(*columns))
+    starts = range(0, count, parts.PART_FILES)
+    return [Slice(whole, start, min(start + parts.PART_FILES, count)) for start in starts]
 
 
 def read_file(path: Path) -> bytes:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from components.errors import ConfigError, DataError
+from components.errors import ConfigError
 from components.ingest.image.emoji import Emoji
 from components.ingest.image.fashion_mnist import FashionMnist
 from components.ingest.image.files import Files
 from components.ingest.image.pictures import Source
+from components.ingest.snapshots import digest_of
 from components.transfers import REMOTE, local_source
 
 _SCHEMES: dict[str, Callable[[str], Source]] = {
@@ -49,9 +49,18 @@ def source_files(source: str) -> list[Path]:
         ConfigError: no source has the URI's scheme.
         DataError: there are none.
     """
-    opened = open_source(source)
-    named = [path for _, path in opened.images()] if isinstance(opened, Files) else []
-    return [*opened.files().values(), *named]
+    return [path for _, path in named_files(open_source(source))]
+
+
+def named_files(source: Source) -> Iterator[tuple[str, Path]]:
+    """The files behind a source by stable name, then the images that its CSV files name.
+
+    Raises:
+        DataError: there are none.
+    """
+    yield from source.files().items()
+    if isinstance(source, Files):
+        yield from source.images()
 
 
 def snapshot_digest(source: str) -> str:
@@ -63,20 +72,4 @@ def snapshot_digest(source: str) -> str:
         ConfigError: no source has the URI's scheme.
         DataError: there is no file, or one cannot be read.
     """
-    opened = open_source(source)
-    digest = hashlib.sha256()
-    for name, path in opened.files().items():
-        _add(digest, name, path)
-    if isinstance(opened, Files):
-        for name, path in opened.images():
-            _add(digest, name, path)
-    return digest.hexdigest()
-
-
-def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
-    digest.update(name.encode() + b"\0")
-    try:
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    except OSError as error:
-        raise DataError(f"expected a readable file. Received: {error}") from None
+    return digest_of(named_files(open_source(source)))

@@ -16,6 +16,8 @@ from components.options import describe
     examples="Parquet shards of examples, with a manifest.",
 )
 def ingest(
+    beam_runner: str,
+    beam_options: list,
     source: str,
     columns: list,
     time_column: str,

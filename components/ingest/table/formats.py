@@ -11,11 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from components.errors import DataError
+from components.ingest.parts import groups_of
 
 # Of a CSV file in memory at a time, and rows of a Parquet file.
 _BLOCK_BYTES = 1 << 20
@@ -31,11 +34,32 @@ class TableFile(Protocol):
     def types(self) -> dict[str, pa.DataType] | None:
         """The types that the file declares, or None where all its values are texts."""
 
-    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Streams some columns in the order of `names`.
+    def batches(
+        self, names: Sequence[str], row_groups: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Streams some columns in the order of `names`, each batch with the number before it.
+
+        Args:
+            names: of the columns.
+            row_groups: of a Parquet file: the first one and the one after the last.
+
+        Yields:
+            How many rows of the file stand before a batch, and the batch.
 
         Raises:
             DataError: the file cannot be read.
+        """
+
+    def turns(self, count: int, before: int, rows: int) -> NDArray[np.int64]:
+        """The number of the batch of the whole file that has each row of a batch.
+
+        Args:
+            count: batches that came before it.
+            before: rows of the file that stand before it.
+            rows: of the batch.
+
+        Returns:
+            int64 [rows].
         """
 
 
@@ -73,7 +97,9 @@ class CsvTable:
     def types(self) -> None:
         return None
 
-    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, names: Sequence[str], row_groups: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
         options = {
             "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
             "parse_options": pa_csv.ParseOptions(newlines_in_values=True),
@@ -86,10 +112,16 @@ class CsvTable:
         }
         with _readable(self.path), self._open() as stream:
             try:
+                before = 0
                 with pa_csv.open_csv(stream, **options) as reader:
-                    yield from reader
+                    for batch in reader:
+                        yield before, batch
+                        before += batch.num_rows
             except pa.ArrowInvalid as error:
                 raise DataError(self._complaint(error)) from None
+
+    def turns(self, count: int, before: int, rows: int) -> NDArray[np.int64]:
+        return np.full(rows, count, np.int64)  # It is read as a whole.
 
     def _complaint(self, error: Exception) -> str:
         """Says where a file is not the CSV that it should be."""
@@ -138,10 +170,19 @@ class ParquetTable:
     def types(self) -> dict[str, pa.DataType]:
         return {field.name: field.type for field in self._schema}
 
-    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, names: Sequence[str], row_groups: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
         with _readable(self.path), pq.ParquetFile(self.path) as reader:
-            for batch in reader.iter_batches(_BATCH_ROWS, columns=list(names)):
-                yield batch.select(list(names))
+            groups, before = groups_of(reader, row_groups)
+            columns = list(names)
+            for batch in reader.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns):
+                yield before, batch.select(columns)
+                before += batch.num_rows
+
+    def turns(self, count: int, before: int, rows: int) -> NDArray[np.int64]:
+        # The row groups of a share need not begin where a batch does.
+        return np.arange(before, before + rows, dtype=np.int64) // _BATCH_ROWS
 
 
 @contextlib.contextmanager

@@ -24,38 +24,57 @@ _CANDIDATES = (
 _LEADING_ZERO = r"^[+-]?0\d"
 
 
-def infer_types(files: Sequence[TableFile]) -> dict[str, pa.DataType]:
-    """The type of each column over all files, as `convert` brings it about.
+class TextTypes:
+    """The types that all texts of each column can be read as."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Starts without any text."""
+        self._left = {name: list(_CANDIDATES) for name in names}
+        self._empty = set(names)
+
+    def add(self, file: TableFile) -> None:
+        """Looks at every text of a file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        names = list(self._left)
+        for _, batch in file.batches(names):
+            for name, texts in zip(names, batch.columns, strict=True):
+                if texts.null_count < len(texts):
+                    self._empty.discard(name)
+                    self._left[name] = [kind for kind in self._left[name] if _reads(texts, kind)]
+
+    def join(self, other: TextTypes) -> None:
+        """Takes in what others have seen."""
+        self._empty &= other._empty
+        for name, kinds in self._left.items():
+            self._left[name] = [kind for kind in kinds if kind in other._left[name]]
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Type by column; a column without any value has Arrow's type `null`."""
+        return {
+            name: pa.null() if name in self._empty else (kinds or [pa.string()])[0]
+            for name, kinds in self._left.items()
+        }
+
+
+def declared_types(files: Sequence[TableFile]) -> dict[str, pa.DataType]:
+    """The type of each column as the files declare it; none where no file does.
 
     Args:
         files: of the same columns.
 
-    Returns:
-        Type by column; a column without any value has Arrow's type `null`.
-
     Raises:
-        DataError: a file cannot be read, or declares other types than the first one.
+        DataError: a file declares other types than the first one that declares any.
     """
-    names = files[0].names
-    left = {name: list(_CANDIDATES) for name in names}
-    empty = set(names)
     declared: dict[str, pa.DataType] = {}
     for file in files:
         types = file.types()
-        if types is not None:
-            for name in names:
-                _declare(declared, name, types[name], file)
-            continue
-        for batch in file.batches(names):
-            for name, texts in zip(names, batch.columns, strict=True):
-                if texts.null_count < len(texts):
-                    empty.discard(name)
-                    left[name] = [kind for kind in left[name] if _reads(texts, kind)]
-    if declared:
-        return declared
-    return {
-        name: pa.null() if name in empty else (left[name] or [pa.string()])[0] for name in names
-    }
+        for name in files[0].names if types is not None else ():
+            assert types is not None
+            _declare(declared, name, types[name], file)
+    return declared
 
 
 def _declare(
@@ -122,7 +141,7 @@ def _read_texts(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def convert(array: pa.Array, kind: pa.DataType, name: str, where: str) -> pa.Array:
-    """Brings values to the type that `infer_types` found; what is not a number is missing.
+    """Brings values to the type that was found; what is not a number is missing.
 
     Raises:
         DataError: a value does not fit, or is infinite.

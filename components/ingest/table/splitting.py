@@ -39,11 +39,23 @@ class TableSplitter:
         self.kept_to: dict[str, int] = {}
 
     def eras(self, times: pa.Array) -> dict[str, Mask]:
-        """Which rows lie in the training era, under `train`, and which in the current one."""
+        """Which rows lie in the training era, under `train`, and which in the current one.
+
+        Args:
+            times: of each row, null where unknown.
+        """
         found = {TRAIN: _within(times, self.reference)}
         if self.current.bounded:
             found[CURRENT] = _within(times, self.current) & ~found[TRAIN]
         return found
+
+    def kept(self, times: pa.Array, numbers: NDArray[np.uint64]) -> dict[str, Mask]:
+        """The rows of each era that are kept."""
+        eras = self.eras(times)
+        for era, largest in self.kept_to.items():
+            # What is kept and what is held out must not depend on each other: two numbers.
+            eras[era] &= numbers[:, 0] <= np.uint64(largest)
+        return eras
 
     def splits(self, times: pa.Array, numbers: NDArray[np.uint64]) -> dict[str, Mask]:
         """The rows of each split.
@@ -52,12 +64,8 @@ class TableSplitter:
             times: of each row, null where unknown.
             numbers: uint64 [rows, 4], of the rows' digests.
         """
-        # What is kept and what is held out must not depend on each other: two numbers.
-        kept, held = numbers[:, 0], numbers[:, 1]
-        eras = self.eras(times)
-        for era, largest in self.kept_to.items():
-            eras[era] &= kept <= np.uint64(largest)
-        held_out = held < np.uint64(self.held_out_below)
+        eras = self.kept(times, numbers)
+        held_out = numbers[:, 1] < np.uint64(self.held_out_below)
         found = {TRAIN: eras[TRAIN] & ~held_out, EVAL: eras[TRAIN] & held_out}
         if CURRENT in eras:
             found[CURRENT] = eras[CURRENT]
@@ -82,6 +90,12 @@ class SmallestNumbers:
 
     def _smallest(self) -> NDArray[np.uint64]:
         return np.partition(self._kept, self._most - 1)[: self._most]
+
+    def join(self, other: SmallestNumbers) -> None:
+        """Takes in what others were shown."""
+        shown = self._shown + other._shown
+        self.add(other._kept)
+        self._shown = shown
 
     def largest(self) -> int | None:
         """The largest of those that are kept, or None where there were no others."""
