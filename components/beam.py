@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 # Beam's default, DirectRunner, chooses among engines by itself, and one of them is a binary that
 # it downloads. So the engine of a single machine is named.
 LOCAL = "local"
-# How a worker's traceback, which comes as text, tells what it found wrong with the data.
-_RAISED = re.compile(r"^(?:components\.errors\.)?DataError: (.*)$", re.MULTILINE)
+# How a worker's traceback, which comes as text, tells what it found wrong with the data. Beam adds
+# the step of the pipeline.
+_RAISED = re.compile(
+    r"^(?:components\.errors\.)?DataError: (.*?)(?: \[while running '[^']*'\])?$", re.MULTILINE
+)
 _RUNNERS = {
     LOCAL: "apache_beam.runners.portability.fn_api_runner.FnApiRunner",
     "flink": "FlinkRunner",

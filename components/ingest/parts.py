@@ -30,15 +30,18 @@ class Share:
     row_groups: tuple[int, int] | None = None
 
 
-def cut(files: Iterable[tuple[str, Path]]) -> list[tuple[Share, ...]]:
+def cut(files: Iterable[tuple[str, Path]], whole: bool = False) -> list[tuple[Share, ...]]:
     """Cuts files into parts of about equal work, in order.
 
-    A file goes to one worker as a whole, but for Parquet, which says where its row groups lie.
+    Args:
+        files: path by stable name.
+        whole: no file goes to several parts; else Parquet does, which says where its row groups
+            lie.
     """
     parts: list[tuple[Share, ...]] = []
     taken: list[Share] = []
     size = 0
-    for share, weight in _shares(files):
+    for share, weight in _shares(files, whole):
         taken.append(share)
         size += weight
         if size >= PART_BYTES or len(taken) >= PART_FILES:
@@ -54,13 +57,13 @@ def groups_of(reader: pq.ParquetFile, row_groups: tuple[int, int] | None) -> tup
     return list(range(first, end)), before
 
 
-def _shares(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[Share, int]]:
+def _shares(files: Iterable[tuple[str, Path]], whole: bool) -> Iterator[tuple[Share, int]]:
     for name, path in files:
         try:
             size = path.stat().st_size
         except OSError:
             size = 0  # Whoever reads it says so.
-        weights = _row_groups(path) if size > PART_BYTES else []
+        weights = _row_groups(path) if size > PART_BYTES and not whole else []
         if len(weights) < 2:
             yield Share(name, path), size
             continue

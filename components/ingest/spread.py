@@ -144,7 +144,7 @@ class Spread:
             f"progress: {self._parts:,} parts for the runner {self._options.beam_runner}",
             flush=True,
         )
-        shares = cut(files)
+        shares = cut(files, whole=True)
         read, written = _ReadPart(work, self._folder), _WritePart(work, self._folder)
         digests = self._folder / "digests"
         with running(self._options) as pipeline:
@@ -219,6 +219,7 @@ def _call(item: tuple[int, Any], function: Callable[[Any], Any], folder: Path) -
 
 
 def _digest_files(paths: list[Path]) -> list[bytes]:
+    check_seen(paths[0])
     return [file_digest(path) for path in paths]
 
 

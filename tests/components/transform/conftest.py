@@ -16,7 +16,6 @@ from components.transform.options import TransformOptions
 from components.transform.transform import run as transform
 
 VOCABULARY_SIZE = 600
-PRISM = Path(__file__).parents[3] / ".tools" / "prism"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +53,6 @@ def step(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
         TransformGraph(root / "graph"),
         TransformedExamples(root / "transformed"),
     )
-
-
-@pytest.fixture(scope="session")
-def prism() -> dict[str, Any]:
-    """Options that have Prism do the work: Beam's portable runner, a process of its own."""
-    if not PRISM.is_file():
-        pytest.skip("expected Beam's Prism at .tools/prism; `make test-tools` installs it")
-    flags = [f"--prism_location={PRISM}", "--prism_log_level=error", "--environment_type=LOOPBACK"]
-    return {"beam_runner": "prism", "beam_options": flags}
 
 
 def records(transformed: TransformedExamples) -> dict[str, bytes]:
