@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.artifacts import Examples, TransformedExamples, TransformGraph
+from components.transform.ahead import ahead
 from components.transform.load import load_transform
 from components.transform.options import TransformOptions
+from components.transform.records import BYTES, INTEGERS, integers, serialize
 from components.transform.spread import Records, write_shards
 from components.transform.tokenizer import FIRST_SUBWORD, VOCABULARY_NAME
 
@@ -54,20 +57,22 @@ def _open_records(graph: str) -> Records:
     def tokenize(texts: tf.Tensor) -> tf.RaggedTensor:
         return transform.tokenize(texts)
 
+    def tokenized(batch: pa.RecordBatch) -> tuple[list[str], np.ndarray, np.ndarray]:
+        texts = batch.column("text").to_numpy(zero_copy_only=False)
+        tokens = tokenize(tf.constant(texts, tf.string))
+        names = batch.column("example_id").to_pylist()
+        return names, tokens.values.numpy(), tokens.row_splits.numpy()
+
     def records(shard: Path) -> Iterator[tuple[bytes, int]]:
         with pq.ParquetFile(shard) as reader:
-            for batch in reader.iter_batches(BATCH_ROWS, columns=["example_id", "text"]):
-                texts = batch.column("text").to_numpy(zero_copy_only=False)
-                tokens = tokenize(tf.constant(texts, tf.string))
-                values, splits = tokens.values.numpy(), tokens.row_splits.numpy()
-                for row, example_id in enumerate(batch.column("example_id").to_pylist()):
-                    ids = values[splits[row] : splits[row + 1]]
-                    yield _example(example_id, ids).SerializeToString(), len(ids)
+            batches = reader.iter_batches(BATCH_ROWS, columns=["example_id", "text"])
+            for names, values, splits in ahead(tokenized, batches):
+                lists, lengths = integers(values, splits), np.diff(splits).tolist()
+                for name, ids, length in zip(names, lists, lengths, strict=True):
+                    features = [
+                        (b"example_id", BYTES, name.encode()),
+                        (b"tokens", INTEGERS, ids),
+                    ]
+                    yield serialize(features), length
 
     return records
-
-
-def _example(example_id: str, tokens: np.ndarray) -> tf.train.Example:
-    name = tf.train.Feature(bytes_list=tf.train.BytesList(value=[example_id.encode()]))
-    ids = tf.train.Feature(int64_list=tf.train.Int64List(value=tokens))
-    return tf.train.Example(features=tf.train.Features(feature={"example_id": name, "tokens": ids}))

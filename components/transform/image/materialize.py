@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from components.artifacts import IMAGE, Examples, TransformedExamples, TransformGraph
 from components.errors import DataError
+from components.transform.ahead import ahead
 from components.transform.image.load import load_transform
 from components.transform.image.options import TransformImageOptions
-from components.transform.image.records import serialize
+from components.transform.records import BYTES, FLOATS, INTEGERS, integers, serialize
 from components.transform.spread import Records, write_shards
 
-BATCH_ROWS = 1000
+# Images that are decoded together: so many, or so many bytes of results.
+_BATCH_ROWS = 1000
+_BATCH_BYTES = 64 << 20
 _COLUMNS = ("example_id", "image", "label")
 
 
@@ -44,11 +50,12 @@ def materialize(
     Raises:
         DataError: an image cannot be decoded.
     """
-    load = functools.partial(_open_records, str(graph.path))
+    shape = (options.height, options.width, options.channels)
+    load = functools.partial(_open_records, str(graph.path), shape)
     written = write_shards(load, examples, transformed, options, "images")
     statistics = {
         "modality": IMAGE,
-        "shape": [options.height, options.width, options.channels],
+        "shape": list(shape),
         "labels": list(labels),
         **{split: {"rows": one.rows} for split, one in written.items()},
     }
@@ -56,7 +63,7 @@ def materialize(
     return statistics
 
 
-def _open_records(graph: str) -> Records:
+def _open_records(graph: str, shape: tuple[int, int, int]) -> Records:
     """Loads the graph; the result yields each row of a shard as a serialized tf.train.Example."""
     transform = load_transform(Path(graph))
     signature = [tf.TensorSpec([None], tf.string)] * 2
@@ -65,30 +72,48 @@ def _open_records(graph: str) -> Records:
     def apply(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return transform.decode(image), transform.label_ids(label)
 
+    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // (4 * math.prod(shape))))
+
     def records(shard: Path) -> Iterator[tuple[bytes, int]]:
         with pq.ParquetFile(shard) as reader:
-            for batch in reader.iter_batches(BATCH_ROWS, columns=list(_COLUMNS)):
-                for record in _records(batch, apply):
+            batches = reader.iter_batches(rows, columns=list(_COLUMNS))
+            for done in ahead(functools.partial(_applied, apply=apply), batches):
+                for record in _records(*done):
                     yield record, 0
 
     return records
 
 
-def _records(batch: pa.RecordBatch, apply: Any) -> Iterator[bytes]:
-    """Yields each row as a serialized tf.train.Example."""
-    files, labels = (
+def _applied(
+    batch: pa.RecordBatch, apply: Any
+) -> tuple[list[str], NDArray[np.float32], NDArray[np.integer]]:
+    """The names of rows, their pixels, float32 [rows, pixels], and the ids of their classes."""
+    files, classes = (
         tf.constant(batch.column(name).to_numpy(zero_copy_only=False), tf.string)
         for name in ("image", "label")
     )
     try:
-        images, ids = apply(files, labels)
+        images, ids = apply(files, classes)
     except tf.errors.InvalidArgumentError:
         _refuse_broken(batch, apply)
         raise
     flat = images.numpy().reshape(batch.num_rows, -1).astype("<f4", copy=False)
-    names = batch.column("example_id").to_pylist()
-    for name, pixels, label in zip(names, flat, ids.numpy().tolist(), strict=True):
-        yield serialize(name, pixels.tobytes(), label)
+    return batch.column("example_id").to_pylist(), flat, ids.numpy()
+
+
+def _records(
+    names: list[str], flat: NDArray[np.float32], ids: NDArray[np.integer]
+) -> Iterator[bytes]:
+    """Yields each row as a serialized tf.train.Example."""
+    labels = integers(ids, np.arange(len(ids) + 1))
+    for name, pixels, label in zip(names, flat, labels, strict=True):
+        yield serialize(
+            [
+                (b"example_id", BYTES, name.encode()),
+                (b"image", FLOATS, pixels.tobytes()),
+                (b"label", INTEGERS, label),
+            ]
+        )
 
 
 def _refuse_broken(batch: pa.RecordBatch, apply: Any) -> None:

@@ -8,17 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.artifacts import TABLE, Examples, TransformedExamples, TransformGraph, read_json
 from components.table_layout import TableLayout
+from components.transform.ahead import ahead
+from components.transform.records import (
+    BYTES,
+    FLOATS,
+    INTEGERS,
+    Feature,
+    integers,
+    serialize,
+)
 from components.transform.spread import Records, write_shards
 from components.transform.table.features import EXAMPLE_ID, feature_tensor, feature_values
 from components.transform.table.load import load_transform
 from components.transform.table.options import TransformTableOptions
 
-BATCH_ROWS = 8192
+_BATCH_ROWS = 8192
 
 
 def materialize(
@@ -60,29 +70,30 @@ def _open_records(graph: str) -> Records:
     columns = [layout.column for layout in transform.layout.columns]
     names = [EXAMPLE_ID, *(column.name for column in columns)]
 
+    def laid_out(batch: pa.RecordBatch) -> tuple[list[str], np.ndarray, np.ndarray]:
+        features = {
+            column.name: feature_tensor(feature_values(batch.column(column.name), column), column)
+            for column in columns
+        }
+        codes, values = compiled(features)
+        return batch.column(EXAMPLE_ID).to_pylist(), codes.numpy(), values.numpy()
+
     def records(shard: Path) -> Iterator[tuple[bytes | None, int]]:
         with pq.ParquetFile(shard) as reader:
-            for batch in reader.iter_batches(BATCH_ROWS, columns=names):
-                features = {
-                    column.name: feature_tensor(
-                        feature_values(batch.column(column.name), column), column
-                    )
-                    for column in columns
-                }
-                codes, values = (found.numpy() for found in compiled(features))
-                seen = (codes >= 0).all(axis=1)
-                ids = batch.column(EXAMPLE_ID).to_pylist()
-                for row, example_id in enumerate(ids):
-                    yield (_example(example_id, codes[row], values[row]) if seen[row] else None), 0
+            for ids, codes, values in ahead(
+                laid_out, reader.iter_batches(_BATCH_ROWS, columns=names)
+            ):
+                seen = (codes >= 0).all(axis=1).tolist()
+                for name, known, row in zip(ids, seen, _rows(codes, values), strict=True):
+                    features = [(b"example_id", BYTES, name.encode()), *row]
+                    yield (serialize(features) if known else None), 0
 
     return records
 
 
-def _example(example_id: str, codes: np.ndarray, values: np.ndarray) -> bytes:
-    example = tf.train.Example()
-    feature = example.features.feature
-    feature[EXAMPLE_ID].bytes_list.value.append(example_id.encode())
-    feature["codes"].int64_list.value.extend(codes.tolist())
-    feature["values"].float_list.value.extend(values.tolist())
-    serialized: bytes = example.SerializeToString()
-    return serialized
+def _rows(codes: np.ndarray, values: np.ndarray) -> Iterator[list[Feature]]:
+    """The features `codes` and `values` of each row."""
+    lists = integers(codes.ravel(), np.arange(len(codes) + 1) * codes.shape[1])
+    numbers = values.astype("<f4", copy=False)
+    for place, content in enumerate(lists):
+        yield [(b"codes", INTEGERS, content), (b"values", FLOATS, numbers[place].tobytes())]
