@@ -5,18 +5,18 @@
 
 Sizes are what the engine says of the variants that it has, uncompressed. A start is the wall time
 of a step that does nothing but import what the pipeline's step of that name imports first, run by
-`kfp.local` in a process and in a container in turn, three pairs; `gate` imports nothing, so its
-row is the bare price of a container. A goal is an upper bound.
+`kfp.local` in a process and in a container in turn; `gate` imports nothing, so its row is the bare
+price of a container. `start_STEP` is that of a step whose turn comes in a run: its process or its
+container waits since the step before, which takes long enough. `cold_STEP` is that of the first
+step of a run, which nothing waits for. A goal is an upper bound.
 """
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kfp import dsl
 
@@ -31,7 +31,10 @@ from pipelines.steps import StepRecord, run_pipeline
 PAIRS = 3
 GOAL_GB = 2.5
 GOAL_START = 1.3
-STARTS = {**STEP_IMPORTS, "gate": ()}
+# Long enough for every import on two idle cores.
+BEFORE_SECONDS = 10.0
+BEFORE, START = "before", "start"
+STARTS = ("ingest", "validate", "transform", "train", "evaluate", "drift", "gate")
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -43,10 +46,25 @@ def start(modules: list) -> None:
         importlib.import_module(module)
 
 
-@dsl.pipeline(name="start")
-def starting(modules: list) -> None:
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def before(seconds: float) -> None:
+    """Takes a while."""
+    import time
+
+    time.sleep(seconds)
+
+
+@dsl.pipeline(name="cold")
+def cold(modules: list) -> None:
     """One step that starts."""
     start(modules=modules).set_caching_options(False)
+
+
+@dsl.pipeline(name="in-turn")
+def in_turn(modules: list, seconds: float) -> None:
+    """A step that starts after another one."""
+    first = before(seconds=seconds).set_caching_options(False)
+    start(modules=modules).set_caching_options(False).after(first)
 
 
 class _Deaf:
@@ -61,12 +79,12 @@ def main() -> None:
     try:
         figures = {f"{variant}_gb": size for variant, size in sizes().items()}
         goals = {"cpu_gb": GOAL_GB}
-        for step, ratio in starts().items():
-            figures[f"start_{step}"] = ratio
-            goals[f"start_{step}"] = GOAL_START
+        for name, ratio in starts().items():
+            figures[name] = ratio
+            goals[name] = GOAL_START
         if "--rebuild" in sys.argv[1:]:
-            figures["layers_that_differ"] = float(rebuilt())
-            goals["layers_that_differ"] = 0.0
+            figures["rebuilt_differs"] = float(rebuilt())
+            goals["rebuilt_differs"] = 0.0
     except LoomlineError as error:
         sys.exit(f"error: {error}")
     conclude("image_size", figures, goals, lower_is_better=True)
@@ -93,59 +111,57 @@ def sizes() -> dict[str, float]:
 
 
 def starts() -> dict[str, float]:
-    """Step -> median over pairs of the time in a container over that in a process."""
+    """Name of the figure -> median over pairs of the time in a container over that in a process."""
     ratios = {}
-    print("  start       process  container  ratio")
-    for step, modules in STARTS.items():
+    print(f"  {'start':<16} process  container  ratio   medians of {PAIRS}")
+    for step in STARTS:
+        modules = STEP_IMPORTS[step]
+        for kind in ("cold", "start") if step != STARTS[0] else ("cold",):
 
-        def in_process(modules: Sequence[str] = modules) -> float:
-            return seconds(modules, contained=False)
+            def in_process(modules: Sequence[str] = modules, kind: str = kind) -> float:
+                return seconds(modules, kind, contained=False)
 
-        def in_container(modules: Sequence[str] = modules) -> float:
-            return seconds(modules, contained=True)
+            def in_container(modules: Sequence[str] = modules, kind: str = kind) -> float:
+                return seconds(modules, kind, contained=True)
 
-        # The first of each reads files that later ones find in memory.
-        in_container(), in_process()
-        pairs = alternate(PAIRS, in_container, in_process)
-        ratios[step] = statistics.median(ours / theirs for ours, theirs in pairs)
-        ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(f"  {step:<10} {theirs:6.2f} s   {ours:6.2f} s   {ratios[step]:.2f}")
+            # The first of each reads files that later ones find in memory.
+            in_container(), in_process()
+            pairs = alternate(PAIRS, in_container, in_process)
+            name = f"{kind}_{step}"
+            ratios[name] = statistics.median(ours / theirs for ours, theirs in pairs)
+            ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+            print(f"  {name:<16} {theirs:6.2f} s   {ours:6.2f} s   {ratios[name]:.2f}", flush=True)
     return ratios
 
 
-def seconds(modules: Sequence[str], contained: bool) -> float:
-    """Wall time of one step that imports these modules."""
+def seconds(modules: Sequence[str], kind: str, contained: bool) -> float:
+    """Wall time of one step that imports these modules, alone or in its turn."""
     with tempfile.TemporaryDirectory(prefix="loomline-start-") as name:
         folder = Path(name).resolve()
-        (step,) = run_pipeline(
-            starting,
-            {"modules": list(modules)},
+        arguments = {"modules": list(modules)}
+        steps = run_pipeline(
+            cold if kind == "cold" else in_turn,
+            arguments if kind == "cold" else {**arguments, "seconds": BEFORE_SECONDS},
             pipeline_root=folder / "artifacts",
             cache_root=folder / "cache",
             logs=folder / "logs",
             listener=_Deaf(),
+            imports={BEFORE: (), START: modules},
             containers=Containers(tag("cpu"), folder, (folder,)) if contained else None,
         )
-        if step.state != "succeeded":
-            raise SystemExit(Path(step.log).read_text("utf-8"))
-        return step.seconds
+        if steps[-1].state != "succeeded":
+            raise SystemExit(Path(steps[-1].log).read_text("utf-8"))
+        return steps[-1].seconds
 
 
-def rebuilt() -> int:
-    """How many layers of a build from nothing differ from those of the image at hand."""
-    again = build("cpu", ["--no-cache", "--quiet"], name=f"{tag('cpu')}-again")
-    first, second = (_layers(name) for name in (tag("cpu"), again))
-    subprocess.run(["docker", "rmi", again], check=True, stdout=subprocess.DEVNULL, env=os.environ)
-    print(
-        f"  {len(second)} layers, built again: " + ("the same" if first == second else "different")
-    )
-    return sum(one != other for one, other in zip(first, second, strict=True))
-
-
-def _layers(name: str) -> list[Any]:
-    with engine() as client:
-        layers: list[Any] = client.images.get(name).attrs["RootFS"]["Layers"]
-        return layers
+def rebuilt() -> bool:
+    """Whether a build from nothing gives another image than the same build from the cache."""
+    first = image_id(build("cpu", ["--quiet"]))
+    name = f"{tag('cpu')}-again"
+    second = image_id(build("cpu", ["--no-cache", "--quiet"], name=name))
+    subprocess.run(["docker", "rmi", name], check=True, stdout=subprocess.DEVNULL)
+    print(f"  {first}\n  {second}, built again from nothing")
+    return first != second
 
 
 if __name__ == "__main__":

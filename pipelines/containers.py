@@ -60,9 +60,10 @@ class Containers:
         return readable | writable
 
     def stop_leftovers(self) -> None:
-        """Ends the containers of a run that was killed; the lock says that it is not at work."""
+        """Removes the containers of a run that was killed; the lock says that it is not at work."""
+        filters = {"label": f"{_LABEL}={self.output}"}
         with engine() as client:
-            for left in client.containers.list(filters={"label": f"{_LABEL}={self.output}"}):
+            for left in client.containers.list(all=True, filters=filters):
                 left.remove(force=True)
 
     @contextlib.contextmanager

@@ -31,6 +31,9 @@ STEP_IMPORTS = {
     "train": ("keras",),
     "evaluate": ("tensorflow",),
     "drift": ("evidently",),
+    "gate": (),
+    "push": (),
+    "summarize": (),
 }
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 # PR_SET_PDEATHSIG is 1. A parent that died before it was set is told by another one's number.
@@ -37,6 +37,12 @@ def attached(command: Sequence[str]) -> list[str]:
     if sys.platform != "linux":
         return list(command)
     return [sys.executable, "-I", "-S", "-c", _ATTACH, str(os.getpid()), *command]
+
+
+def following(steps: Iterable[str], step: str) -> str | None:
+    """The step after this one, if there is one."""
+    names = list(steps)
+    return names[names.index(step) + 1] if step in names[:-1] else None
 
 
 class Launcher:
@@ -75,12 +81,11 @@ class Launcher:
 
     def _prepare_after(self, step: str) -> None:
         """Starts the next step's process: where one step runs, those after it will, too."""
-        names = list(self.imports)
-        following = names[names.index(step) + 1] if step in names[:-1] else None
-        if following is not None and following not in self.early:
-            log = self.logs / f"{following}.imports.log"
+        after = following(self.imports, step)
+        if after is not None and after not in self.early:
+            log = self.logs / f"{after}.imports.log"
             command = [sys.executable, "-m", "pipelines.warm", str(log)]
-            self.early[following] = self._popen([*command, *self.imports[following]], {})
+            self.early[after] = self._popen([*command, *self.imports[after]], {})
 
     def _popen(self, command: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from components.errors import ERROR_PREFIX
 from pipelines.containers import Containers, lines
+from pipelines.early_containers import EarlyContainers
 from pipelines.processes import Launcher
 from pipelines.warm import READY
 
@@ -82,7 +83,7 @@ def run_pipeline(
         logs: folder that gets one file of output per step.
         listener: is told of every step.
         imports: steps in the order in which they run, each with the modules that its process
-            imports while the step before it runs; a container starts when its turn comes.
+            or container imports while the step before it runs.
         containers: what to run the steps in, instead of subprocesses.
 
     Returns:
@@ -100,7 +101,8 @@ def run_pipeline(
     logs.mkdir(parents=True, exist_ok=True)
     # Each step leaves a temporary folder of its own behind; they all go with this one.
     with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
-        recorder = _Recorder(Launcher(logs, scratch, imports or {}), listener, containers)
+        early = EarlyContainers(containers, logs, imports or {}) if containers else None
+        recorder = _Recorder(Launcher(logs, scratch, imports or {}), listener, early)
         with recorder.installed(), _quiet():
             pipeline(**arguments)
     return recorder.steps
@@ -108,7 +110,7 @@ def run_pipeline(
 
 class _Recorder:
     def __init__(
-        self, launcher: Launcher, listener: Listener, containers: Containers | None
+        self, launcher: Launcher, listener: Listener, containers: EarlyContainers | None
     ) -> None:
         self.launcher = launcher
         self.listener = listener
@@ -139,6 +141,8 @@ class _Recorder:
             for module, name, theirs in kept:
                 setattr(module, name, theirs)
             self.launcher.stop()
+            if self.containers is not None:
+                self.containers.stop()
 
     def _execute(self, execute: Callable[..., Any], task: dict[str, Any]) -> Any:
         step = StepRecord(task["task_name"])
@@ -171,7 +175,7 @@ class _Recorder:
 
     def _contain(
         self,
-        containers: Containers,
+        containers: EarlyContainers,
         client: Any,
         image: str,
         command: list[str],
@@ -179,7 +183,7 @@ class _Recorder:
         **arguments: Any,
     ) -> int:
         step = self._begun()
-        with containers.started(client, command, arguments) as container:
+        with containers.started(step.name, client, command, arguments) as container:
             self._follow(step, lines(container.logs(stream=True, follow=True)))
             return int(container.wait()["StatusCode"])
 

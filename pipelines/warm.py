@@ -28,7 +28,7 @@ def main() -> None:
     with Path(log).open("a", encoding="utf-8") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-        for module in modules:
+        for module in (*modules, "kfp.dsl.executor_main"):
             # The step itself will say what is missing, if it is.
             with contextlib.suppress(ImportError):
                 importlib.import_module(module)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from components.errors import ConfigError, LoomlineError, SetupError
 from components.image import IMAGE
+from manifests.image.dates import date_image
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = ("cpu", "tfx", "gpu", "tpu")
@@ -46,6 +47,7 @@ def build(variant: str, options: Sequence[str] = (), name: str = "") -> str:
     if variant not in VARIANTS:
         raise ConfigError(f"expected one of {', '.join(VARIANTS)}. Received: {variant!r}")
     name = name or tag(variant)
+    date = _git("log", "-1", "--format=%ct") or "0"
     with tempfile.TemporaryDirectory() as folder:
         secrets = [f"--secret=id={key},src={path}" for key, path in _secrets(Path(folder))]
         command = [
@@ -55,7 +57,7 @@ def build(variant: str, options: Sequence[str] = (), name: str = "") -> str:
             f"--tag={name}",
             f"--build-arg=VARIANT={variant}",
             f"--build-arg=REVISION={_git('describe', '--always', '--dirty')}",
-            f"--build-arg=SOURCE_DATE_EPOCH={_git('log', '-1', '--format=%ct') or 0}",
+            f"--build-arg=SOURCE_DATE_EPOCH={date}",
             *secrets,
             *_of_the_machine(os.environ),
             *options,
@@ -69,6 +71,7 @@ def build(variant: str, options: Sequence[str] = (), name: str = "") -> str:
             raise SetupError(
                 f"docker build ended with {error.returncode}; its last lines say why"
             ) from None
+    date_image(name, int(date))
     return name
 
 
