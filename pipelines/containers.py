@@ -36,22 +36,26 @@ class Containers:
     network: bool = False
 
     def runner(self) -> Any:
-        """kfp's runner, with the least that a step needs."""
+        """kfp's runner."""
         from kfp import local
 
-        return local.DockerRunner(
+        return local.DockerRunner(**self.arguments())
+
+    def arguments(self) -> dict[str, Any]:
+        """The least that a step needs, as the engine's client takes it."""
+        return {
             # What the steps write belongs to whoever started the run.
-            user=f"{os.getuid()}:{os.getgid()}",
-            read_only=True,
-            tmpfs={"/tmp": "mode=1777"},
+            "user": f"{os.getuid()}:{os.getgid()}",
+            "read_only": True,
+            "tmpfs": {"/tmp": "mode=1777"},
             # Relative paths mean the same inside.
-            working_dir=str(Path.cwd()),
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            environment=dict(STEP_VARIABLES),
-            labels={_LABEL: str(self.output)},
+            "working_dir": str(Path.cwd()),
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "environment": dict(STEP_VARIABLES),
+            "labels": {_LABEL: str(self.output)},
             **({} if self.network else {"network_mode": "none"}),
-        )
+        }
 
     def volumes(self) -> dict[str, dict[str, str]]:
         """The mounts, as the engine's client takes them."""

@@ -53,12 +53,17 @@ class EarlyContainers:
                     waiting.remove()
                 begun = self._containers.started(client, command, arguments)
                 container = stack.enter_context(begun)
-            if (after := following(self._imports, step)) and after not in self._early:
-                self._early[after] = self._thread.submit(self._prepared, after)
+            if after := following(self._imports, step):
+                self.prepare(after)
             yield container
 
+    def prepare(self, step: str) -> None:
+        """Starts the container of a step, beside whatever is at work."""
+        if step not in self._early:
+            self._early[step] = self._thread.submit(self._prepared, step)
+
     def _taken(self, step: str, arguments: Mapping[str, Any]) -> _Waiting | None:
-        if step not in self._early or arguments != self._arguments():
+        if step not in self._early or arguments != self._containers.arguments():
             # A container that waits cannot be given variables any more.
             return None
         try:
@@ -66,9 +71,6 @@ class EarlyContainers:
         except Exception:
             # Whatever it was, the step's own start will say it, if it lasts.
             return None
-
-    def _arguments(self) -> dict[str, Any]:
-        return dict(self._containers.runner().container_run_args)
 
     def _prepared(self, step: str) -> _Waiting:
         program = ["python3", "-m", "pipelines.warm", str(self._logs / f"{step}.imports.log")]
@@ -79,7 +81,7 @@ class EarlyContainers:
                 [*program, *self._imports[step]],
                 volumes=self._containers.volumes(),
                 stdin_open=True,
-                **self._arguments(),
+                **self._containers.arguments(),
             )
             stack.callback(container.remove, force=True)
             # It ends when this connection does, so it outlives no run that is killed.
@@ -111,13 +113,16 @@ class _Waiting:
 
     def give(self, command: Sequence[str]) -> bool:
         """Hands the step over; False if the container has not lived to take it."""
-        self.container.reload()
-        if self.container.status != "running":
+        try:
+            self.container.reload()
+            if self.container.status != "running":
+                return False
+            _, _, _, code, *arguments = command
+            task = json.dumps({"code": code, "arguments": arguments}) + "\n"
+            # The client of the engine hands out a stream that only reads.
+            self.stdin._sock.sendall(task.encode())
+        except OSError:
             return False
-        _, _, _, code, *arguments = command
-        task = json.dumps({"code": code, "arguments": arguments}) + "\n"
-        # The client of the engine hands out a stream that only reads.
-        self.stdin._sock.sendall(task.encode())
         return True
 
     def remove(self) -> None:

@@ -86,12 +86,16 @@ def run_training(config: Config, output: Output, listener: Listener, image: str 
     with locked(output):
         arguments, records = _arguments(config, output, image)
         containers = _containers(config, output, image, arguments) if image else None
-        # Imported here: loading a pipeline loads kfp.
-        from pipelines.training import training
+
+        def pipeline(**given: Any) -> Any:
+            # Imported here: loading a pipeline loads kfp.
+            from pipelines.training import training
+
+            return training(config.kind)(**given)
 
         try:
             steps = run_pipeline(
-                training(config.kind),
+                pipeline,
                 arguments,
                 pipeline_root=output.artifacts,
                 cache_root=output.cache,

@@ -76,7 +76,7 @@ def run_pipeline(
     """Runs a compiled pipeline in subprocesses of this machine, or in containers on it.
 
     Args:
-        pipeline: a function decorated with `dsl.pipeline`.
+        pipeline: a function decorated with `dsl.pipeline`, or one that loads and calls it.
         arguments: its parameters.
         pipeline_root: folder of the steps' artifacts.
         cache_root: folder of the cache; a step whose parameters and inputs are known is not run.
@@ -89,19 +89,26 @@ def run_pipeline(
     Returns:
         The steps in the order in which they ran; any of them may have failed.
     """
-    from kfp import local
-
-    local.init(
-        runner=containers.runner() if containers else local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(pipeline_root),
-        raise_on_error=False,
-        enable_caching=True,
-        cache_root=str(cache_root),
-    )
     logs.mkdir(parents=True, exist_ok=True)
-    # Each step leaves a temporary folder of its own behind; they all go with this one.
-    with tempfile.TemporaryDirectory(prefix="loomline-") as scratch:
-        early = EarlyContainers(containers, logs, imports or {}) if containers else None
+    with contextlib.ExitStack() as stack:
+        early = None
+        if containers is not None:
+            early = EarlyContainers(containers, logs, imports or {})
+            stack.callback(early.stop)
+            for first in list(imports or {})[:1]:
+                # Its container starts while kfp is imported.
+                early.prepare(first)
+        from kfp import local
+
+        local.init(
+            runner=containers.runner() if containers else local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(pipeline_root),
+            raise_on_error=False,
+            enable_caching=True,
+            cache_root=str(cache_root),
+        )
+        # Each step leaves a temporary folder of its own behind; they all go with this one.
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="loomline-"))
         recorder = _Recorder(Launcher(logs, scratch, imports or {}), listener, early)
         with recorder.installed(), _quiet():
             pipeline(**arguments)
@@ -141,8 +148,6 @@ class _Recorder:
             for module, name, theirs in kept:
                 setattr(module, name, theirs)
             self.launcher.stop()
-            if self.containers is not None:
-                self.containers.stop()
 
     def _execute(self, execute: Callable[..., Any], task: dict[str, Any]) -> Any:
         step = StepRecord(task["task_name"])

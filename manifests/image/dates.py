@@ -21,7 +21,7 @@ def date_image(name: str, seconds: int) -> None:
     """Sets the date of an image and of its steps.
 
     Args:
-        name: the image, which gets another digest by it.
+        name: one of the image's names; all of them go over to what it becomes.
         seconds: since 1970.
 
     Raises:

@@ -5,13 +5,14 @@ import stat
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from components.errors import SetupError
 from components.image import IMAGE
-from manifests.image.build import ROOT, VARIANTS, build, tag
+from manifests.image.build import ROOT, VARIANTS, _git, build, tag
 from pipelines.hardware import load_hardware
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -20,10 +21,15 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a stand-in for the docker command writes its arguments and its secrets."""
+    seconds = int(_git("log", "-1", "--format=%ct") or 0)
+    date = datetime.fromtimestamp(seconds, UTC).isoformat()
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(
         "#!/bin/sh\n"
+        # An engine that took the date of the image from SOURCE_DATE_EPOCH.
+        'test "$1" = build || { printf "[{\\"Created\\": \\"%s\\"}]" '
+        f'"{date}"; exit; }}\n'
         f'for word in "$@"; do echo "$word" >> {tmp_path}/arguments; done\n'
         f'for word in "$@"; do case "$word" in --secret=*) cat "${{word##*src=}}" >> '
         f"{tmp_path}/secrets;; esac; done\n",

@@ -1,13 +1,17 @@
 """The image is what it says: small, unprivileged, without build tools, listed, precompiled."""
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from pipelines.containers import engine
+from manifests.image.build import build
+from manifests.image.dates import date_image
+from pipelines.containers import engine, image_id
 from pipelines.local import STEP_IMPORTS
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
@@ -105,3 +109,42 @@ def test_what_it_wrote_in_building_has_one_date(inside: Inside) -> None:
     other = "-newermt 1980-01-02 -o ! -newermt 1979-12-31"
     script = f"find /opt/loomline {other} | head -3"
     assert inside("sh", "-c", script).stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_build_from_nothing_gives_the_same_digest(image: str) -> None:
+    # From the cache, where the image is what the tree would make now.
+    first = build("cpu", ["--quiet"], name=f"{image}-first")
+    second = build("cpu", ["--quiet", "--no-cache"], name=f"{image}-second")
+    try:
+        assert image_id(second) == image_id(first)
+    finally:
+        with engine() as client:
+            for name in (first, second):
+                client.images.remove(name)
+
+
+def test_an_image_gets_the_date_of_its_inputs_by_all_its_names(image: str) -> None:
+    names = (f"{image}-dated", f"{image}-dated-too")
+    seconds = int(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).timestamp())
+    with engine() as client:
+        made = io.BytesIO(f"FROM {image}\nLABEL purpose=dated\n".encode())
+        before, _ = client.images.build(fileobj=made, tag=names[0])
+        before.tag(names[1])
+        before.reload()
+        try:
+            date_image(names[0], seconds)
+            dated, also = (client.images.get(name) for name in names)
+            assert also.id == dated.id != before.id
+            assert dated.attrs["Created"] == "2001-02-03T04:05:06Z"
+            assert {step["Created"] for step in dated.history()} == {seconds}
+            for key in ("RootFS", "Architecture", "Os"):
+                assert dated.attrs[key] == before.attrs[key]
+            for key in ("Cmd", "Env", "Labels", "User"):
+                assert dated.attrs["Config"][key] == before.attrs["Config"][key]
+            assert not [found for found in client.images.list() if found.id == before.id]
+            assert client.containers.run(names[0], ["id", "-u"], remove=True, network_mode="none")
+        finally:
+            for name in names:
+                client.images.remove(name)

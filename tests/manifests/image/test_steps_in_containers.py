@@ -153,7 +153,7 @@ def test_a_container_whose_turn_never_comes_is_removed(image: str, tmp_path: Pat
 
 def test_a_step_whose_waiting_container_has_died_gets_another(image: str, tmp_path: Path) -> None:
     containers = Containers(image, tmp_path, (tmp_path,))
-    arguments = containers.runner().container_run_args
+    arguments = containers.arguments()
     early = EarlyContainers(containers, tmp_path, {"one": (), "two": ()})
     try:
         with engine() as client:
