@@ -101,7 +101,7 @@ class EarlyContainers:
 
 def _close(stdin: Any) -> None:
     # The client of the engine leaves what is below its stream open.
-    for part in (stdin, stdin._sock, stdin._response):
+    for part in (stdin._response, stdin, stdin._sock):
         part.close()
 
 
