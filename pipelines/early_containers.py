@@ -42,24 +42,27 @@ class EarlyContainers:
     def started(
         self, step: str, client: Any, command: Sequence[str], arguments: Mapping[str, Any]
     ) -> Iterator[Any]:
-        """The container of a step at work, which is gone afterwards."""
-        with contextlib.ExitStack() as stack:
-            waiting = self._taken(step, arguments)
-            if waiting is not None and waiting.give(command):
-                stack.callback(waiting.remove)
-                container = waiting.container
-            else:
-                if waiting is not None:
-                    waiting.remove()
-                begun = self._containers.started(client, command, arguments)
-                container = stack.enter_context(begun)
-            if after := following(self._imports, step):
+        """The container of a step at work, which is gone when the run is over at the latest."""
+        waiting = self._taken(step, arguments)
+        if waiting is not None and not waiting.give(command):
+            waiting.remove()
+            waiting = None
+        after = following(self._imports, step)
+        if waiting is None:
+            with self._containers.started(client, command, arguments) as container:
                 self.prepare(after)
-            yield container
+                yield container
+        else:
+            try:
+                self.prepare(after)
+                yield waiting.container
+            finally:
+                # The next step need not wait for it; `stop` does.
+                self._thread.submit(waiting.remove)
 
-    def prepare(self, step: str) -> None:
-        """Starts the container of a step, beside whatever is at work."""
-        if step not in self._early:
+    def prepare(self, step: str | None) -> None:
+        """Starts the container of a step, if any, beside whatever is at work."""
+        if step is not None and step not in self._early:
             self._early[step] = self._thread.submit(self._prepared, step)
 
     def _taken(self, step: str, arguments: Mapping[str, Any]) -> _Waiting | None:

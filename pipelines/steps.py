@@ -95,9 +95,8 @@ def run_pipeline(
         if containers is not None:
             early = EarlyContainers(containers, logs, imports or {})
             stack.callback(early.stop)
-            for first in list(imports or {})[:1]:
-                # Its container starts while kfp is imported.
-                early.prepare(first)
+            # The first one's starts while kfp is imported.
+            early.prepare(next(iter(imports or {}), None))
         from kfp import local
 
         local.init(
