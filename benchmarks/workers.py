@@ -159,8 +159,8 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def work(distribution: str, windows: Path) -> None:
     """One worker: the train step's own learner, a number of steps for each line of stdin."""
+    from components.train.learners import distribution_of, make_learner
     from components.train.options import TrainOptions
-    from components.train.train import distribution_of, make_learner
 
     options = TrainOptions.model_validate(
         {

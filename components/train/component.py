@@ -38,6 +38,7 @@ def train(
     checkpoint_seconds: int,
     precision: str,
     distribution: str,
+    model_parallel: int,
     worker_timeout: int,
     xla: bool,
     export_xla: bool,

@@ -25,14 +25,39 @@ def layer_norm(x: Any, scale: Any) -> Any:
     return ops.cast(normal * ops.cast(scale, "float32"), x.dtype)
 
 
+def columns_by_head(width: int, heads: int) -> np.ndarray:
+    """Which column of a `qkv` matrix each column of one that is ordered by head is.
+
+    A matrix that devices share by columns is cut into equal, contiguous parts. In the order of
+    `qkv` itself, all queries, then all keys, then all values, a part would be no head's own.
+    """
+    order = np.arange(3 * width).reshape(3, heads, width // heads)
+    return np.transpose(order, (1, 0, 2)).reshape(-1)
+
+
 class Block(keras.layers.Layer):
-    """One pre-norm Transformer block: causal attention, then a GELU network, no offsets."""
+    """One pre-norm Transformer block: causal attention, then a GELU network, no offsets.
+
+    Args:
+        width, heads, dropout: as for `Decoder`.
+        depth: blocks in the decoder.
+        seed: of the initial weights and of dropout.
+        by_head: whether the columns of `qkv` are ordered by head, as `columns_by_head` says.
+    """
 
     def __init__(
-        self, *, width: int, heads: int, dropout: float, depth: int, seed: int, **kwargs: Any
+        self,
+        *,
+        width: int,
+        heads: int,
+        dropout: float,
+        depth: int,
+        seed: int,
+        by_head: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.width, self.heads = width, heads
+        self.width, self.heads, self.by_head = width, heads, by_head
         # As in GPT-2, what adds to the residual stream starts smaller in a deeper network.
         residual = INITIAL_STDDEV / math.sqrt(2 * depth)
         self.attention_norm = self._scale("attention_norm")
@@ -70,7 +95,11 @@ class Block(keras.layers.Layer):
 
     def _attend(self, qkv: Any, mask: Any) -> Any:
         length, size = mask.shape[0], self.width // self.heads
-        heads = ops.transpose(ops.reshape(qkv, (-1, length, 3, self.heads, size)), (2, 0, 3, 1, 4))
+        if self.by_head:
+            apart, order = ops.reshape(qkv, (-1, length, self.heads, 3, size)), (3, 0, 2, 1, 4)
+        else:
+            apart, order = ops.reshape(qkv, (-1, length, 3, self.heads, size)), (2, 0, 3, 1, 4)
+        heads = ops.transpose(apart, order)
         query, key, value = heads[0] * size**-0.5, heads[1], heads[2]
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         weights = ops.softmax(ops.cast(scores, "float32") + mask, axis=-1)
@@ -88,6 +117,7 @@ class Decoder(keras.Model):
         layers, width, heads: the shape; `heads` divides `width`.
         dropout: share of activations dropped in training.
         seed: of the initial weights and of dropout.
+        by_head: as for `Block`; such a decoder is for training on many devices, not for saving.
     """
 
     def __init__(
@@ -99,6 +129,7 @@ class Decoder(keras.Model):
         heads: int = 4,
         dropout: float = 0.0,
         seed: int = 0,
+        by_head: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -125,6 +156,7 @@ class Decoder(keras.Model):
                 dropout=dropout,
                 depth=layers,
                 seed=seeds[index + 1],
+                by_head=by_head,
                 dtype=self.dtype_policy,
                 name=f"block_{index}",
             )

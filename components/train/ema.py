@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
+from keras import ops
+
+
+def decay_after(step: Any, limit: float) -> Any:
+    """The decay after step t, from 0 and float32: min(limit, (1 + t) / (10 + t))."""
+    return ops.minimum(limit, (1.0 + step) / (10.0 + step))
 
 
 class WeightAverage:
     """The exponential average of variables; Polyak and Juditsky (1992) in its usual form.
 
-    After step t (from 0) the decay is min(decay, (1 + t) / (10 + t)): a fixed 0.995 would keep
-    two thirds of the initial weights over 78 steps.
+    The decay is that of `decay_after`: a fixed 0.995 would keep two thirds of the initial weights
+    over 78 steps.
 
     Args:
         variables: what is averaged; those that hold no floats are left alone.
@@ -30,8 +37,7 @@ class WeightAverage:
 
     def update(self, step: tf.Tensor) -> None:
         """Moves the averages towards the variables; `step` is int32 [], from 0."""
-        t = tf.cast(step, tf.float32)
-        kept = tf.minimum(self.decay, (1.0 + t) / (10.0 + t))
+        kept = decay_after(tf.cast(step, tf.float32), self.decay)
         for average, variable in zip(self.averages, self.variables, strict=True):
             share = tf.cast(1.0 - kept, average.dtype)
             average.assign_sub(share * (average - variable))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from components.train import optimizers
 from components.train.decoder import Decoder
 from components.train.ema import WeightAverage
 from components.train.options import TrainOptions
 
-FINAL_RATE_SHARE = 0.1
-ADAM_BETA_2, ADAM_EPSILON = 0.95, 1e-8
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
@@ -51,36 +49,6 @@ def precision_policy(precision: str) -> str:
     return "float32"
 
 
-def _adamw(model: Decoder, schedule: Any, options: TrainOptions) -> Any:
-    adam = keras.optimizers.AdamW(
-        learning_rate=schedule,
-        weight_decay=options.weight_decay,
-        beta_2=ADAM_BETA_2,
-        epsilon=ADAM_EPSILON,
-        global_clipnorm=options.clip_norm,
-    )
-    # Decay shrinks matrices that multiply; shrinking scales or embeddings only hurts.
-    kept = [v for v in model.trainable_variables if "norm" in v.name]
-    kept += [model.token_embedding, model.position_embedding]
-    adam.exclude_from_weight_decay(var_list=kept)
-    return adam
-
-
-def _muon(model: Decoder, schedule: Any, options: TrainOptions) -> Any:
-    """Muon for the blocks' matrices; Keras gives embeddings and scales to Adam, undecayed here.
-
-    Its updates are scaled so that learning rate and decay mean what they mean for AdamW.
-    """
-    return keras.optimizers.Muon(
-        learning_rate=schedule,
-        weight_decay=options.weight_decay,
-        adam_weight_decay=0.0,
-        adam_beta_2=ADAM_BETA_2,
-        epsilon=ADAM_EPSILON,
-        global_clipnorm=options.clip_norm,
-    )
-
-
 class Learner:
     """A model, its optimizer, and compiled functions that train and evaluate it.
 
@@ -96,29 +64,16 @@ class Learner:
         self,
         model: Decoder,
         options: TrainOptions,
-        optimizer: Literal["muon", "adamw"] = "muon",
+        optimizer: optimizers.Name = "muon",
         schedule: Any = None,
     ) -> None:
         self.model, self.options = model, options
-        self.schedule = schedule or keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if options.warmup_steps else options.peak_rate,
-            decay_steps=max(1, options.steps - options.warmup_steps),
-            alpha=FINAL_RATE_SHARE,
-            warmup_target=options.peak_rate if options.warmup_steps else None,
-            warmup_steps=options.warmup_steps,
-        )
-        make = _muon if optimizer == "muon" else _adamw
-        self.optimizer = self._build(make(model, self.schedule, options))
+        self.schedule = schedule or optimizers.make_schedule(options)
+        self.optimizer = optimizers.make_optimizer(optimizer, model, self.schedule, options)
         averaged = [v.value for v in model.trainable_variables] if options.ema else []
         self.average = WeightAverage(averaged, options.ema)
         self._train = tf.function(self._train_step, jit_compile=options.xla)
         self._evaluate = tf.function(self._loss, jit_compile=options.xla)
-
-    def _build(self, optimizer: Any) -> Any:
-        if self.model.dtype_policy.compute_dtype == "float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(self.model.trainable_variables)
-        return optimizer
 
     def _loss(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         hidden = self.model.hidden(windows[:, :-1], training=training)
@@ -152,7 +107,7 @@ class Learner:
         """Adds the gradient of l1 |w|, summed over the blocks' matrices."""
         return [
             gradient + scale * self.options.l1 * tf.sign(variable.value)
-            if len(variable.shape) >= 2 and "embedding" not in variable.name
+            if optimizers.penalized(variable)
             else gradient
             for gradient, variable in zip(gradients, self.model.trainable_variables, strict=True)
         ]
@@ -179,6 +134,10 @@ class Learner:
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Within it the model holds the averaged weights, if these are wanted."""
         return self.average.in_place() if self.options.ema else contextlib.nullcontext()
+
+    def weights(self) -> Sequence[Any]:
+        """What is learnt, as variables with `numpy()` and `assign()`."""
+        return list(self.model.trainable_variables)
 
     def variables(self) -> Iterator[tuple[str, Any]]:
         """Everything that a step changes: weights, optimizer state, random state, by name."""

@@ -75,10 +75,18 @@ class TrainOptions(BaseModel):
         description="Number format: auto takes mixed_bfloat16 on accelerators that have it and "
         "float32 elsewhere.",
     )
-    distribution: Literal["single", "mirrored", "multi_worker", "tpu"] = Field(
+    distribution: Literal["single", "mirrored", "multi_worker", "tpu", "model_parallel"] = Field(
         default="single",
         description="Who shares the work: one device, all GPUs of the machine, the workers that "
-        "TF_CONFIG lists, or the cores of a TPU.",
+        "TF_CONFIG lists, the cores of a TPU, or all devices of the machine under JAX, each with "
+        "a part of the model (needs jax).",
+    )
+    model_parallel: int = Field(
+        default=0,
+        ge=0,
+        description="Devices that hold one copy of the model together, each a part of it, with "
+        "distribution=model_parallel; further devices hold further copies and share the batch. "
+        "0 for all devices.",
     )
     worker_timeout: int = Field(
         default=600,
@@ -98,6 +106,21 @@ class TrainOptions(BaseModel):
         if self.width % self.heads:
             raise ValueError(
                 f"heads must divide width: received heads={self.heads}, width={self.width}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_device_has_whole_heads(self) -> Self:
+        parts = self.model_parallel
+        if parts and self.distribution != "model_parallel":
+            raise ValueError(
+                f"model_parallel needs distribution=model_parallel: received model_parallel={parts}"
+                f", distribution={self.distribution}"
+            )
+        if parts and self.heads % parts:
+            raise ValueError(
+                "model_parallel must divide heads, so that each device has whole ones: received "
+                f"heads={self.heads}, model_parallel={parts}"
             )
         return self
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import artifacts
 from components.errors import DataError, TrainingError
+from components.train.learners import distribution_of, make_learner
 from components.train.options import TrainOptions
 from components.train.speed import Speed
 from components.versions import installed_version
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
     import numpy as np
 
     from components.train.checkpoint import Arrays, Checkpoint
+    from components.train.decoder import Decoder
     from components.train.distribution import Distribution
-    from components.train.learner import Learner
     from components.train.text_previews import TextPreviews
 
 EVALUATION_TOKENS = 16_384
 _SECONDS_BETWEEN_LINES = 0.5
 # Nor does it matter to the weights who shares the work: more workers may go on where fewer stopped.
-_NOT_PART_OF_A_RUN = {"checkpoint_seconds", "export_xla", "distribution", "worker_timeout"}
+_NOT_PART_OF_A_RUN = {
+    "checkpoint_seconds",
+    "export_xla",
+    "distribution",
+    "model_parallel",
+    "worker_timeout",
+}
 
 
 def run(
@@ -59,29 +66,41 @@ def run(
         WorkerLostError: another worker is gone.
     """
     examples = artifacts.TransformedExamples(transformed)
+    written = artifacts.Model(model)
+    if options.distribution == "model_parallel":
+        from components.train.mesh_run import train_on_mesh
+
+        trained = train_on_mesh(examples, options, checkpoints, logs, graph)
+        _write(trained.model, trained.card, options, graph, written)
+        trained.checkpoint.remove()
+        return _figures(trained.card)
     training = Training(examples, options, checkpoints, logs, graph)
     training.run()
     card = training.card()
     if training.chief:
-        _write(training, card, options, graph, artifacts.Model(model))
+        _write(training.learner.model, card, options, graph, written)
     # Whoever is lost before this, all start again, and the checkpoint is still there.
     training.learner.finish()
     if training.chief:
         training.checkpoint.remove()
-    figures = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
-    return {name: float(card[name]) for name in figures}
+    return _figures(card)
+
+
+def _figures(card: dict[str, Any]) -> dict[str, float]:
+    names = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
+    return {name: float(card[name]) for name in names}
 
 
 def _write(
-    training: Training,
+    model: Decoder,
     card: dict[str, Any],
     options: TrainOptions,
     graph: Path,
     written: artifacts.Model,
 ) -> None:
     written.path.mkdir(parents=True, exist_ok=True)
-    training.learner.model.save(written.keras_path)
-    _export(training.learner.model.numpy_weights(), options, graph, written)
+    model.save(written.keras_path)
+    _export(model.numpy_weights(), options, graph, written)
     written.write_card(card)
 
 
@@ -173,7 +192,9 @@ class Training:
         for name, variable in self.learner.variables():
             variable.assign(arrays.pop(name))
         self.learner.spread_seeds()
-        print(f"progress: resuming at step {self.progress.step}/{self.options.steps}", flush=True)
+        step = self.progress.step
+        if step:
+            print(f"progress: resuming at step {step}/{self.options.steps}", flush=True)
         return arrays
 
     def _make_previews(self, graph: Path | None, logs: Path) -> TextPreviews | None:
@@ -218,7 +239,7 @@ class Training:
         self._speed.tokens_per_second()  # remembered: evaluating starts the count anew
         with self.learner.averaged():
             eval_loss = self.learner.evaluate(self.evaluation)
-            weights = [variable.numpy() for variable in self.learner.model.trainable_variables]
+            weights = [variable.numpy() for variable in self.learner.weights()]
         if not math.isfinite(eval_loss):
             raise TrainingError(_diverged(progress.step, eval_loss, self.options))
         seconds = time.monotonic() - self._started
@@ -265,7 +286,7 @@ class Training:
         self._speed.restart()
 
     def _restore_best(self) -> None:
-        for index, variable in enumerate(self.learner.model.trainable_variables):
+        for index, variable in enumerate(self.learner.weights()):
             variable.assign(self.best[f"best.{index}"])
 
     def card(self) -> dict[str, Any]:
@@ -310,46 +331,6 @@ def _found_rate(
     found = rate_search.search(lambda step, rate: float(learner.train(next(batches))[0]))
     print(f"progress: learning rate {found:.2g}", flush=True)
     return found
-
-
-def distribution_of(options: TrainOptions) -> Distribution | None:
-    """Who shares the work; None for one device alone. See `make_distribution`."""
-    if options.distribution == "single":
-        return None
-    from components.train.distribution import make_distribution
-
-    return make_distribution(options.distribution, options.batch_size, options.worker_timeout)
-
-
-def make_learner(
-    vocabulary_size: int,
-    options: TrainOptions,
-    distribution: Distribution | None,
-    schedule: Any = None,
-) -> Learner:
-    """A new decoder of the options' shape, and what trains it, alone or among replicas."""
-    from components.train.decoder import Decoder
-    from components.train.distributed_learner import DistributedLearner
-    from components.train.learner import Learner, keep_freed_memory, precision_policy
-
-    keep_freed_memory()
-
-    def model() -> Decoder:
-        return Decoder(
-            vocabulary_size,
-            context=options.context,
-            layers=options.layers,
-            width=options.width,
-            heads=options.heads,
-            dropout=options.dropout,
-            seed=options.seed,
-            dtype=precision_policy(options.precision),
-        )
-
-    if distribution is None:
-        return Learner(model(), options, schedule=schedule)
-    with distribution.strategy.scope():
-        return DistributedLearner(model(), options, distribution, schedule=schedule)
 
 
 def _diverged(step: int, loss: float, options: TrainOptions) -> str:

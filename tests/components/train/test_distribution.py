@@ -29,7 +29,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from components.errors import ConfigError
 from components.train.options import TrainOptions
-from components.train.train import distribution_of, make_learner
+from components.train.learners import distribution_of, make_learner
 
 shape = {"layers": 1, "width": 16, "heads": 2, "context": 8, "batch_size": 4, "ema": 0.5}
 shape |= {"warmup_steps": 0, "l1": 1e-5, "clip_norm": 0.1, "steps": 4, "xla": False}
