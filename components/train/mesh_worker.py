@@ -34,7 +34,7 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     """Ends this process when its parent does: nobody else may write the checkpoints then."""
-    sys.stdin.read()
+    os.read(sys.stdin.fileno(), 1)
     os._exit(TRY_AGAIN_EXIT_CODE)
 
 

@@ -217,3 +217,24 @@ def chunk(portable_path: Path) -> Generate:
 def chunk_compiled(compiled_path: Path) -> Generate:
     """Calls `generate_chunk` of the compiled model."""
     return _call_with(compiled_path, "generate_chunk", {**DEFAULTS, "chunk_tokens": 3})
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `transformed` and `graph`, as the transform step writes them; 272 tokens."""
+    from components.ingest.ingest import run as ingest
+    from components.ingest.options import IngestOptions
+    from components.transform.options import TransformOptions
+    from components.transform.transform import run as transform
+
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "source").mkdir()
+    random = np.random.default_rng(0)
+    words = ["we", "meet", "again", "and", "the", "union", "stands", "strong"]
+    for index in range(12):
+        text = " ".join(random.choice(words, 60))
+        (folder / "source" / f"{index}.txt").write_text(text, "utf-8")
+    ingest(IngestOptions(source=str(folder / "source"), eval_percent=40), folder / "examples")
+    options = TransformOptions(vocabulary_size=272)
+    transform(folder / "examples", options, folder / "graph", folder / "transformed")
+    return folder

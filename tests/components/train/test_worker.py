@@ -18,12 +18,8 @@ import numpy as np
 import pytest
 
 from components import artifacts
-from components.ingest.ingest import run as ingest
-from components.ingest.options import IngestOptions
 from components.train.options import TrainOptions
 from components.train.train import run as train
-from components.transform.options import TransformOptions
-from components.transform.transform import run as transform
 
 OPTIONS = {
     "layers": 1,
@@ -40,22 +36,6 @@ OPTIONS = {
     "xla": False,
     "worker_timeout": 120,
 }
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `transformed` and `graph`, as the transform step writes them."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "source").mkdir()
-    random = np.random.default_rng(0)
-    words = ["we", "meet", "again", "and", "the", "union", "stands", "strong"]
-    for index in range(12):
-        text = " ".join(random.choice(words, 60))
-        (folder / "source" / f"{index}.txt").write_text(text, "utf-8")
-    ingest(IngestOptions(source=str(folder / "source"), eval_percent=40), folder / "examples")
-    options = TransformOptions(vocabulary_size=270)
-    transform(folder / "examples", options, folder / "graph", folder / "transformed")
-    return folder
 
 
 @pytest.fixture(scope="module")
