@@ -52,8 +52,8 @@ def _train(arguments: argparse.Namespace, options: TrainOptions) -> dict[str, An
     assert isinstance(learner, MeshLearner)
     mesh, (part, whole) = learner.mesh, learner.bytes_of_variables()
     print(
-        f"progress: {mesh.replicas} replica(s) on {mesh.parts} device(s) each ({mesh.kind}); "
-        f"{part / 1e6:,.1f} of {whole / 1e6:,.1f} MB of variables on a device",
+        f"progress: a mesh of {mesh.replicas} x {mesh.parts} devices ({mesh.kind}), "
+        f"{part / 1e6:,.1f} of {whole / 1e6:,.1f} MB of variables on each",
         flush=True,
     )
     training.run()

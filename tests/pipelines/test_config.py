@@ -69,6 +69,7 @@ def test_a_path_is_read_as_a_config(tmp_path: Path) -> None:
         ("evaluate.temperature=.nan", "greater than or equal to 0"),
         ("modality=sound", "modality: expected one of text, image, table. Received: 'sound'"),
         ("train.family=gan", "unknown key train.family"),
+        ("train.model_parallel=2", "model_parallel needs distribution=model_parallel"),
     ],
 )
 def test_a_wrong_override_is_refused_in_one_line(override: str, said: str) -> None:
@@ -77,6 +78,12 @@ def test_a_wrong_override_is_refused_in_one_line(override: str, said: str) -> No
         load_config("test", overrides=[override], text=text)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["image", "table"])
+def test_images_and_tables_are_trained_by_one_device(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key train\.distribution. Accepted: family"):
+        load_config(name, overrides=["train.distribution=model_parallel"])
 
 
 def test_an_unknown_key_lists_the_accepted_ones() -> None:

@@ -84,6 +84,14 @@ for parts in (2, 4):
     }
 put(learner, halfway)
 save("moved", learner, train(learner, data["batches"][broken_at:]))
+
+noisy = {**shape, "layers": 1, "dropout": 0.5, "distribution": "model_parallel"}
+learner = MeshLearner(int(data["vocabulary"]), TrainOptions(**noisy))
+start = taken(learner)
+facts["dropped"] = []
+for _ in range(2):
+    put(learner, start)
+    facts["dropped"].append(train(learner, [data["batches"][0]] * 2))
 (folder / "facts.json").write_text(json.dumps(facts))
 """
 
@@ -144,6 +152,14 @@ def test_a_run_goes_on_where_another_mesh_stopped(meshes: Meshes) -> None:
     np.testing.assert_allclose(moved["told"], whole["told"][BROKEN_AT:], rtol=2e-6)
     for name in set(whole) - {"told"}:
         np.testing.assert_allclose(moved[name], whole[name], atol=2e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_dropout_goes_on_as_it_would_have_and_takes_other_units_each_step(meshes: Meshes) -> None:
+    first, again = meshes.facts["dropped"]
+    assert again == first
+    # The first step's rate is 0: the loss changes with what is dropped alone.
+    assert first[0][0] != first[1][0]
 
 
 @pytest.mark.slow
