@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import digest_files, read_json, saved_model_digest, write_json
+from components.artifacts import digest_files, read_json, write_json
 from components.errors import ConfigError, DataError
 from components.push.approval import read_approvers
 from components.push.champion import resolve_champion
@@ -76,7 +76,8 @@ def run_training(config: Config, output: Output, listener: Listener, image: str 
         BusyError: another run holds the output folder.
         ConfigError: there is no such expectation suite, or another file or image that is named.
         DataError: the source does not exist or cannot be read.
-        PublishError: the output folder cannot be written.
+        AlteredModelError: the version to compare with is not the one that was published.
+        PublishError: the output folder cannot be written, or the object store not read.
         SetupError: there is no engine for containers.
     """
     start = time.monotonic()
@@ -123,7 +124,8 @@ def _arguments(config: Config, output: Output, image: str = "") -> tuple[dict[st
     prompts = Path(config.drift.prompts).resolve() if config.drift.prompts else None
     prompts_digest = _prompts_digest(prompts) if prompts else ""
     fingerprint = inputs_fingerprint(config, source, code)
-    champion = resolve_champion(base_path, config.push.model_name, fingerprint)
+    found = resolve_champion(base_path, config.push.model_name, fingerprint)
+    champion, champion_digest = (str(found[0]), found[1]) if found else ("", "")
     records = Records(output.new_records().resolve())
     arguments = {
         **config.parameters(),
@@ -133,13 +135,11 @@ def _arguments(config: Config, output: Output, image: str = "") -> tuple[dict[st
         "code_digest": code,
         "drift_prompts": str(prompts or ""),
         "prompts_digest": prompts_digest,
-        "champion": str(champion or ""),
-        "champion_digest": saved_model_digest(champion) if champion else "",
+        "champion": champion,
+        "champion_digest": champion_digest,
         "checkpoints": str(output.checkpoints.resolve()),
         "records": str(records.path),
-        "provenance": provenance_of(
-            config, records.path.name, source, code, fingerprint, str(champion or "")
-        ),
+        "provenance": provenance_of(config, records.path.name, source, code, fingerprint, champion),
     }
     return arguments, records
 

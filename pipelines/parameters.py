@@ -12,10 +12,9 @@ RUN_PARAMETERS = {
     "source_digest": "Digest of the source's content; a changed source is read anew.",
     "code_digest": "Digest of the code; changed code is run anew.",
     "prompts_digest": "Digest of the file of users' requests; a changed one is compared anew.",
-    "champion": "Folder of the published version to compare with; on a cluster 'auto' for the one "
-    "that is published when it is time; empty for none.",
-    "champion_digest": "Digest of that version's model; another model in its place is measured "
-    "anew.",
+    "champion": "Folder or URI of the published version to compare with; on a cluster 'auto' for "
+    "the one that is published when it is time; empty for none.",
+    "champion_digest": "Digest of that version's model; another in its place is refused.",
     "checkpoints": "Folder of the checkpoints that a killed run resumes from.",
     "records": "Folder of this run's records, where the reports are gathered; empty for none.",
     "provenance": "What made the model: digests of data, code and config, and the run's name.",

@@ -93,6 +93,7 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
         found = champion(
             base_path=parameters["push_base_path"],
             model_name=parameters["push_model_name"],
+            keep=f"{hardware.volume.mount}/champions" if hardware.volume else "",
             **of_the_run("champion", "provenance"),
         )
         # As late as can be, and never from a cache: other runs publish, too.
@@ -143,7 +144,7 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
             validation=checked.outputs["report"],
             evaluation=evaluated.outputs["evaluation"],
             drift=drifted.outputs["report"],
-            champion=rival["champion"],
+            **rival,
             **of_the_run("records"),
         ).set_caching_options(False)
         with dsl.If(decided.outputs["Output"] == True, name="approved"):  # noqa: E712

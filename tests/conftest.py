@@ -8,10 +8,12 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,32 @@ def remote(request: pytest.FixtureRequest) -> str:
     if request.param == "gcs":
         return f"gs://{request.getfixturevalue('bucket')}"
     return f"s3://{request.getfixturevalue('s3')}"
+
+
+class _Forbids(BaseHTTPRequestHandler):
+    """Cloud Storage's answer to somebody without permission."""
+
+    def do_GET(self) -> None:
+        body = b'{"error": {"code": 403, "message": "storage.objects.list denied"}}'
+        self.send_response(403)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def forbidding() -> Iterator[str]:
+    """URL of a Cloud Storage that lets nobody read."""
+    with HTTPServer(("127.0.0.1", 0), _Forbids) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="session")

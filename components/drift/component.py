@@ -12,8 +12,9 @@ from components.options import describe
 @describe(
     DriftOptions,
     prompts_digest="Digest of the file of requests; a changed one is compared anew.",
-    champion="Folder of the published version whose training data is compared with; or empty.",
-    champion_digest="Digest of that version's model.",
+    champion="Folder or URI of the published version whose training data is compared with; or "
+    "empty.",
+    champion_digest="Digest of that version's model; another in its place is refused.",
     code_digest="Digest of the code; changed code is run anew.",
 )
 def drift(
@@ -44,12 +45,13 @@ def drift(
     from components.drift.options import DriftOptions
     from components.errors import one_line_errors
     from components.options import chosen
+    from components.push.champion import served_version
 
     folders = [Path(artifact.path) for artifact in (examples, evaluation, report, model)]
     with one_line_errors():
         source, judged, written, trained = folders
         options = chosen(DriftOptions, chosen_values)
-        served = Path(champion) if champion else None
+        served = served_version(champion, champion_digest)
         figures = run(source, judged, options, written, trained, served)
     for name, figure in figures.items():
         metrics.log_metric(name, figure.value)

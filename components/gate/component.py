@@ -12,6 +12,7 @@ from components.options import describe
 @describe(
     GateOptions,
     champion="Folder or URI of the published version to compare with; empty for none.",
+    champion_digest="Digest of that version's model; another in its place is refused.",
     records="Folder of this run's records, where the reports are gathered; empty for none.",
 )
 def gate(
@@ -22,6 +23,7 @@ def gate(
     approval: str,
     rules: list,
     champion: str,
+    champion_digest: str,
     records: str,
     decision: Output[Artifact],
     page: Output[HTML],
@@ -36,14 +38,14 @@ def gate(
     from components.gate.gate import run
     from components.gate.options import GateOptions
     from components.options import chosen
-    from components.push.remote import local_version
+    from components.push.champion import served_version
     from components.summarize.records import gather
 
     folders = [Path(artifact.path) for artifact in (model, evaluation, drift, decision)]
     with one_line_errors():
         judged, figures, changes, written = folders
         options = chosen(GateOptions, chosen_values)
-        served = local_version(champion).path if champion else None
+        served = served_version(champion, champion_digest)
         checked = Path(validation.path)
         approved: bool = run(judged, figures, changes, options, served, written, checked)
         if records:

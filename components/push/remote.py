@@ -39,16 +39,23 @@ def versions_of(base_path: Path | str, model_name: str) -> dict[int, str]:
     return {one.version: str(one.path) for one in found}
 
 
-def local_version(location: str) -> Published:
+def local_version(
+    location: str, cache: Path | None = None, what: str = "push.base_path"
+) -> Published:
     """A version where steps can read it: fetched into the cache if it lies in an object store.
+
+    Args:
+        location: its path or URI.
+        cache: another folder than the machine's own cache.
+        what: names the setting that the location comes from, for messages.
 
     Raises:
         PublishError: it cannot be fetched.
     """
     if not is_remote(location):
         return Published(Path(location))
-    with _one_line():
-        return Published(snapshot(location, printed(location)), location)
+    with _one_line(what):
+        return Published(snapshot(location, printed(location), cache=cache), location)
 
 
 def publish_remotely(base: str, model_name: str, fill: Callable[[Path], None]) -> Published:
@@ -89,8 +96,8 @@ def _folder(base: str, model_name: str) -> str:
 
 
 @contextlib.contextmanager
-def _one_line() -> Iterator[None]:
+def _one_line(what: str = "push.base_path") -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        raise PublishError(f"push.base_path: {error}") from None
+        raise PublishError(f"{what}: {error}") from None

@@ -144,7 +144,13 @@ def publish(source: Path, base: str, version: int, progress: Progress | None = N
     return objects.publish(_store(base), source, base, version, progress or _untold)
 
 
-def snapshot(uri: str, progress: Progress | None = None, *, beside: bool = False) -> Path:
+def snapshot(
+    uri: str,
+    progress: Progress | None = None,
+    *,
+    beside: bool = False,
+    cache: Path | None = None,
+) -> Path:
     """The local copy of a file, a folder or the matches of a glob, as they are now.
 
     Every content is downloaded once into the cache (`serving.storage.cache`) and found there by
@@ -154,6 +160,7 @@ def snapshot(uri: str, progress: Progress | None = None, *, beside: bool = False
         uri: gs:// or s3://; `*`, `?`, `[...]` and `**` as in a local glob.
         progress: is told the bytes that are done and the bytes of the whole.
         beside: of a file or a glob, take everything in and below its folder along.
+        cache: another folder than the machine's own, such as one that other machines see, too.
 
     Returns:
         A path of the same kind: of the file, of the folder, or the glob below a local folder.
@@ -164,7 +171,7 @@ def snapshot(uri: str, progress: Progress | None = None, *, beside: bool = False
     """
     from serving.storage import snapshots
 
-    return snapshots.snapshot(_store(uri), uri, progress or _untold, beside)
+    return snapshots.snapshot(_store(uri), uri, progress or _untold, beside, cache)
 
 
 def _store(location: str) -> Any:

@@ -15,7 +15,9 @@ from serving.storage.objects import Progress, Store, Stored, Sum, fetch, inside
 _WILD = re.compile(r"[*?\[]")
 
 
-def snapshot(store: Store, uri: str, progress: Progress, beside: bool) -> Path:
+def snapshot(
+    store: Store, uri: str, progress: Progress, beside: bool, cache: Path | None = None
+) -> Path:
     """See `serving.storage.snapshot`."""
     bucket, _, pattern = uri.removeprefix(store.scheme).partition("/")
     if not bucket:
@@ -32,7 +34,7 @@ def snapshot(store: Store, uri: str, progress: Progress, beside: bool) -> Path:
             raise StorageError(f"expected files at {uri}. Received: no such file or folder")
         place = (store.scheme, bucket)
         name = digest_of(*place, *(part for one in found for part in (one.key, one.size, one.tag)))
-        cache = cache_folder()
+        cache = cache or cache_folder()
         folder = cache / "snapshots" / name
         with locked(cache / "snapshots"):
             if not folder.is_dir():

@@ -118,10 +118,13 @@ def test_on_a_cluster_a_step_finds_the_champion_that_the_others_compare_with(
     dags = [one["dag"]["tasks"] for one in spec["components"].values() if "dag" in one]
     [tasks] = [dag for dag in dags if "champion" in dag]
     assert "train" in tasks["champion"]["dependentTasks"]
+    # A copy of what lies in an object store goes where the other steps see it.
+    kept = tasks["champion"]["inputs"]["parameters"]["keep"]
+    assert kept == {"runtimeValue": {"constant": "/loomline/champions"}}
     for step, names in {
         "evaluate": {"champion": "folder", "champion_digest": "digest"},
         "drift": {"champion": "folder", "champion_digest": "digest"},
-        "gate": {"champion": "folder"},
+        "gate": {"champion": "folder", "champion_digest": "digest"},
     }.items():
         for name, output in names.items():
             given = tasks[step]["inputs"]["parameters"][name]["taskOutputParameter"]

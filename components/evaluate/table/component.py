@@ -12,7 +12,7 @@ from components.options import describe
 @describe(
     EvaluateTableOptions,
     champion="Folder or URI of the published version to compare with; empty for none.",
-    champion_digest="Digest of that version's model; another model in its place is measured anew.",
+    champion_digest="Digest of that version's model; another in its place is refused.",
     code_digest="Digest of the code; changed code is run anew.",
 )
 def evaluate(
@@ -42,13 +42,13 @@ def evaluate(
     from components.evaluate.table.evaluate import run
     from components.evaluate.table.options import EvaluateTableOptions
     from components.options import chosen
-    from components.push.remote import local_version
+    from components.push.champion import served_version
 
     folders = [Path(artifact.path) for artifact in (examples, model, evaluation)]
     with one_line_errors():
         source, judged, written = folders
         options = chosen(EvaluateTableOptions, chosen_values)
-        served = local_version(champion).path if champion else None
+        served = served_version(champion, champion_digest)
         figures = run(source, judged, options, served, written)
     for name, figure in figures.items():
         metrics.log_metric(name, figure.value)

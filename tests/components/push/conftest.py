@@ -30,7 +30,10 @@ class Candidate:
         return model, decision, evaluation, drift
 
     def push(self, base: Path, **provenance: object) -> Published:
-        options = PushOptions(model_name="text", base_path=str(base))
+        return self.push_to(str(base), **provenance)
+
+    def push_to(self, base: str, **provenance: object) -> Published:
+        options = PushOptions(model_name="text", base_path=base)
         return run(*self.folders, options, dict(provenance))
 
 

@@ -14,43 +14,52 @@ import pytest
 
 from components.artifacts import saved_model_digest
 from components.champion.component import champion
-from components.errors import ConfigError
-from components.push.champion import AUTO, find_champion, resolve_champion
+from components.errors import AlteredModelError, ConfigError
+from components.push.champion import AUTO, find_champion, resolve_champion, served_version
 
 Make = Callable[..., Any]
 
 
+def resolved(base: Path, fingerprint: str) -> Path | None:
+    """The folder of the champion, whose digest is that of its model."""
+    found = resolve_champion(base, "text", fingerprint)
+    if found is None:
+        return None
+    assert found[1] == saved_model_digest(found[0])
+    return found[0]
+
+
 def test_nothing_published_means_no_champion(tmp_path: Path) -> None:
-    assert resolve_champion(tmp_path / "models", "text", "f") is None
+    assert resolved(tmp_path / "models", "f") is None
 
 
 def test_the_newest_version_is_the_champion(candidate: Make, tmp_path: Path) -> None:
     for name in "ab":
         candidate(name).push(tmp_path, inputs_fingerprint=name)
-    assert resolve_champion(tmp_path, "text", "c") == tmp_path / "text" / "2"
-    assert resolve_champion(tmp_path, "text", "a") == tmp_path / "text" / "2"
+    assert resolved(tmp_path, "c") == tmp_path / "text" / "2"
+    assert resolved(tmp_path, "a") == tmp_path / "text" / "2"
 
 
 def test_a_repeated_run_meets_the_champion_it_first_met(candidate: Make, tmp_path: Path) -> None:
     first = candidate("a").push(tmp_path, inputs_fingerprint="a", champion="")
-    assert resolve_champion(tmp_path, "text", "a") is None
+    assert resolved(tmp_path, "a") is None
     candidate("b").push(tmp_path, inputs_fingerprint="b", champion=str(first.path))
-    assert resolve_champion(tmp_path, "text", "b") == first.path
+    assert resolved(tmp_path, "b") == first.path
     shutil.rmtree(first.path)
-    assert resolve_champion(tmp_path, "text", "b") is None
+    assert resolved(tmp_path, "b") is None
 
 
 def test_a_moved_folder_still_knows_its_champion(candidate: Make, tmp_path: Path) -> None:
     first = candidate("a").push(tmp_path / "old", inputs_fingerprint="a", champion="")
     candidate("b").push(tmp_path / "old", inputs_fingerprint="b", champion=str(first.path))
     (tmp_path / "old").rename(tmp_path / "new")
-    assert resolve_champion(tmp_path / "new", "text", "b") == tmp_path / "new" / "text" / "1"
+    assert resolved(tmp_path / "new", "b") == tmp_path / "new" / "text" / "1"
 
 
 def test_a_version_published_by_other_means_is_a_champion_too(tmp_path: Path) -> None:
     (tmp_path / "text" / "5").mkdir(parents=True)
     (tmp_path / "text" / "5" / "saved_model.pb").write_bytes(b"")
-    assert resolve_champion(tmp_path, "text", "") == tmp_path / "text" / "5"
+    assert resolved(tmp_path, "") == tmp_path / "text" / "5"
 
 
 def test_finding_the_champion_imports_nothing_heavy() -> None:
@@ -76,8 +85,13 @@ def test_a_step_finds_it_with_the_digest_of_its_model(candidate: Make, tmp_path:
     asked = str(first.path)
     assert find_champion(asked, "", "text", "c") == (asked, saved_model_digest(first.path))
     provenance = {"inputs_fingerprint": "c"}
-    assert champion.python_func(AUTO, str(tmp_path), "text", provenance) == expected
-    assert champion.python_func(AUTO, str(tmp_path), "text", {}) == expected
+    assert champion.python_func(AUTO, str(tmp_path), "text", provenance, "") == expected
+    # What lies on the volume already needs no copy there.
+    keep = str(tmp_path / "champions")
+    assert champion.python_func(AUTO, str(tmp_path), "text", {}, keep) == expected
+    assert not (tmp_path / "champions").exists()
+    assert served_version(*expected) == newest
+    assert served_version("", "") is None
 
 
 def test_a_folder_without_a_version_is_a_mistake(tmp_path: Path) -> None:
@@ -93,4 +107,17 @@ def test_a_repeated_run_on_a_cluster_meets_the_champion_of_its_decision(
     decision = second.provenance_folder / "decision.json"
     content = json.loads(decision.read_text("utf-8"))
     decision.write_text(json.dumps({**content, "champion_version": 1}), "utf-8")
-    assert resolve_champion(tmp_path, "text", "b") == tmp_path / "text" / "1"
+    assert resolved(tmp_path, "b") == tmp_path / "text" / "1"
+
+
+def test_a_champion_whose_files_were_changed_since_is_one_line(
+    candidate: Make, tmp_path: Path
+) -> None:
+    version = candidate("a").push(tmp_path, inputs_fingerprint="a")
+    found = find_champion(AUTO, str(tmp_path), "text", "b")
+    next((version.path / "variables").iterdir()).write_bytes(b"torn")
+    with pytest.raises(AlteredModelError, match=r"changed or lost since\. Restore them") as raised:
+        resolve_champion(tmp_path, "text", "b")
+    assert "\n" not in str(raised.value)
+    with pytest.raises(AlteredModelError, match="changed or replaced meanwhile"):
+        served_version(*found)

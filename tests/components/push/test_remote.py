@@ -51,12 +51,12 @@ def test_a_push_publishes_the_next_version_with_its_provenance(
 
     newest = resolve_champion(f"{remote}/models", "text", "c")
     assert newest is not None
-    assert newest.name == "2"
-    assert (newest / "assets.extra" / "name.txt").read_text() == "b"
+    assert newest[0].name == "2"
+    assert (newest[0] / "assets.extra" / "name.txt").read_text() == "b"
     # A run that would make version 2 again is compared with what version 2 was compared with.
     earlier = resolve_champion(f"{remote}/models", "text", "b")
     assert earlier is not None
-    assert (earlier / "assets.extra" / "name.txt").read_text() == "a"
+    assert (earlier[0] / "assets.extra" / "name.txt").read_text() == "a"
     assert resolve_champion(f"{remote}/others", "text", "b") is None
 
 

@@ -6,9 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,31 +200,6 @@ def test_what_is_damaged_on_the_way_to_the_store_is_refused(
     with pytest.raises(IntegrityError) as raised:
         storage.upload(large, f"{remote}/large.bin")
     assert "\n" not in str(raised.value)
-
-
-class Forbids(BaseHTTPRequestHandler):
-    """Cloud Storage's answer to somebody without permission."""
-
-    def do_GET(self) -> None:
-        body = b'{"error": {"code": 403, "message": "storage.objects.list denied"}}'
-        self.send_response(403)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def forbidding() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Forbids) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_bucket_without_permission_is_one_line(
