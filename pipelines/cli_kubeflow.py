@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from components.errors import ConfigError
-from pipelines.cli_options import CONFIG, HARDWARE, IMAGE, PIPELINE, PROFILE, SET, SPOT
+from pipelines.cli_options import CONFIG, HARDWARE, IMAGE, PIPELINE, PROFILE, SET, SPOT, VOLUME
 from serving.commands import HELP
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Chosen:
     hardware: str
     spot: bool
     image: str
+    volume: str
 
     @property
     def label(self) -> str:
@@ -33,7 +34,7 @@ class Chosen:
         return f"{Path(self.config).stem}-{self.profile}"
 
     def compile(self, overrides: tuple[str, ...], target: Path) -> Package:
-        """Writes the compiled pipeline, and says so.
+        """Writes the compiled pipeline.
 
         Raises:
             ConfigError: a choice or an override is wrong, or the target is a folder.
@@ -42,13 +43,11 @@ class Chosen:
         from pipelines.config import load_config
         from pipelines.hardware import load_hardware
 
-        hardware = load_hardware(self.hardware, self.spot)
-        if self.image:
-            hardware = hardware.model_copy(update={"image": self.image})
+        hardware = load_hardware(self.hardware, self.spot, self.image, self.volume)
         if target.is_dir():
             raise ConfigError(f"--to expects the name of a file. Received: {target}, a folder")
         config = load_config(self.config, self.profile, overrides)
-        package = compile_config(
+        return compile_config(
             config,
             target,
             pipeline=self.pipeline,
@@ -57,9 +56,11 @@ class Chosen:
             profile=self.profile,
             overrides=overrides,
         )
+
+    def tell(self, package: Package) -> None:
+        """Says what was compiled."""
         named = f"{Path(self.config).stem}, {self.profile}, on {Path(self.hardware).stem}"
         click.echo(f"compiled {package.name} {package.version} ({named})")
-        return package
 
 
 @click.command("compile", context_settings=HELP)
@@ -70,6 +71,7 @@ class Chosen:
 @HARDWARE
 @SPOT
 @IMAGE
+@VOLUME
 @click.option(
     "--all",
     "everything",
@@ -90,6 +92,7 @@ def compile_command(
     hardware: str,
     spot: bool,
     image: str,
+    volume: str,
     everything: bool,
     destination: Path | None,
 ) -> None:
@@ -102,10 +105,10 @@ def compile_command(
     from pipelines import registry
     from pipelines.config import available_configs
 
-    chosen = Chosen(config, profile, pipeline, hardware, spot, image)
+    chosen = Chosen(config, profile, pipeline, hardware, spot, image, volume)
     if not everything:
         target = destination or Path("build") / f"{chosen.label}.yaml"
-        chosen.compile(overrides, target)
+        chosen.tell(chosen.compile(overrides, target))
         click.echo(f"to {target}")
         return
     folder = destination or Path("build")
@@ -113,5 +116,5 @@ def compile_command(
         for kind in registry.PIPELINES:
             one = dataclasses.replace(chosen, config=name, pipeline=kind)
             target = folder / f"{kind}-{one.label}-{Path(hardware).stem}.yaml"
-            one.compile(overrides, target)
+            one.tell(one.compile(overrides, target))
             click.echo(f"to {target}")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.errors import USER_ERROR_EXIT_CODE, ConfigError, LoomlineError
-from pipelines.cli_options import CONFIG, OUTPUT, PROFILE, SET
+from pipelines.cli_options import CONFIG, HARDWARE, IMAGE, OUTPUT, PROFILE, SET, VOLUME
 from serving.commands import HELP
 
 if TYPE_CHECKING:
     from pipelines.config import Config
+    from pipelines.monitoring.launching import Cluster
     from pipelines.monitoring.running import MonitoringRequest, MonitoringResult
     from pipelines.output import Output
 
@@ -85,6 +86,16 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     is_flag=True,
     help="Alert people where the policy would train anew: for where there is no room for that.",
 )
+@click.option(
+    "--host", default="", help="Train anew on this Kubeflow, as for `submit`.  [default: here]"
+)
+@click.option("--namespace", default="", help="Yours there, where several users share it.")
+@click.option(
+    "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Token for it, as there."
+)
+@HARDWARE
+@IMAGE
+@VOLUME
 def monitor(
     config: str,
     profile: str,
@@ -101,6 +112,12 @@ def monitor(
     once: bool,
     dry_run: bool,
     no_retrain: bool,
+    host: str,
+    namespace: str,
+    token_file: Path | None,
+    hardware: str,
+    image: str,
+    volume: str,
 ) -> None:
     """Judge a served model by its log: drift, quality, feedback, latency, cost.
 
@@ -120,6 +137,8 @@ def monitor(
 
     if every and once:
         raise ConfigError("expected --every or --once. Received: both")
+    if no_retrain and host:
+        raise ConfigError("expected --no-retrain or --host. Received: both")
     if every and (since or until):
         raise ConfigError("expected --every without --since and --until. Received: a fixed window")
     seconds = _seconds(every) if every else None
@@ -139,6 +158,7 @@ def monitor(
         data,
         dry_run,
         no_retrain,
+        *_there(host, namespace, token_file, hardware, image, volume),
     )
     try:
         if seconds is None:
@@ -149,6 +169,23 @@ def monitor(
         click.echo("\nstopped", err=True)
         code = INTERRUPTED_EXIT_CODE
     sys.exit(code)
+
+
+def _there(
+    host: str, namespace: str, token_file: Path | None, hardware: str, image: str, volume: str
+) -> tuple[Cluster | None, dict[str, Any]]:
+    """The cluster of a retraining, and where its steps run there."""
+    from pipelines.hardware import load_hardware
+    from pipelines.monitoring.launching import Cluster
+
+    if not host:
+        return None, {}
+    nodes = load_hardware(hardware, image=image, mount=volume)
+    records = f"{nodes.volume.mount}/records" if nodes.volume else ""
+    cluster = Cluster(host, str(token_file or ""), records=records, namespace=namespace)
+    # Now, and not after an hour of collecting.
+    cluster.connection.client().close()
+    return cluster, nodes.model_dump(mode="json", exclude_none=True)
 
 
 def _again(seconds: float, loaded: Config, request: MonitoringRequest, output: Output) -> int:

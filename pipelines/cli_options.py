@@ -41,4 +41,17 @@ HARDWARE = click.option(
 SPOT = click.option(
     "--spot", is_flag=True, help="Run the model's steps on nodes that may be taken away."
 )
-IMAGE = click.option("--image", default="", help="Image of every step; NAME@sha256:... pins it.")
+IMAGE = click.option(
+    "--image",
+    envvar="LOOMLINE_IMAGE",
+    default="",
+    help="Image of every step; NAME@sha256:... pins it.  [default: the hardware's; env: "
+    "LOOMLINE_IMAGE]",
+)
+VOLUME = click.option(
+    "--volume",
+    envvar="LOOMLINE_VOLUME",
+    default="",
+    help="Where the steps see the cluster's volume.  [default: the hardware's, /loomline; env: "
+    "LOOMLINE_VOLUME]",
+)

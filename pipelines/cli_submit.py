@@ -6,7 +6,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import click
 
 from components.errors import USER_ERROR_EXIT_CODE, ConfigError
 from pipelines.cli_kubeflow import Chosen
-from pipelines.cli_options import CONFIG, HARDWARE, IMAGE, PIPELINE, PROFILE, SET, SPOT
+from pipelines.cli_options import CONFIG, HARDWARE, IMAGE, PIPELINE, PROFILE, SET, SPOT, VOLUME
 from pipelines.exit_codes import INTERRUPTED_EXIT_CODE, REJECTED_EXIT_CODE
 from serving.commands import HELP
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.kubeflow.api import Api
     from pipelines.kubeflow.connection import Connection
     from pipelines.kubeflow.outcome import RunOutcome
+    from pipelines.kubeflow.preparing import Prepared
     from pipelines.kubeflow.watching import Patience
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -41,6 +41,7 @@ def _asked(name: str, about: str, **settings: Any) -> Callable[..., Any]:
 @HARDWARE
 @SPOT
 @IMAGE
+@VOLUME
 @_asked("--host", "URL of the API, such as https://kubeflow.example/pipeline.", default="")
 @_asked("--namespace", "Yours, where several users share the cluster.", default="")
 @_asked("--token-file", "File with a bearer token; read anew as it rotates.", type=_FILE)
@@ -74,9 +75,9 @@ def _asked(name: str, about: str, **settings: Any) -> Callable[..., Any]:
 )
 @click.option(
     "--records",
-    default="/loomline/records",
-    show_default=True,
-    help="Folder on the cluster that gathers the reports of all runs; empty for none.",
+    default=None,
+    help="Folder on the cluster that gathers the reports of all runs; empty for none.  [default: "
+    "records on the volume]",
 )
 @click.option("--upload-only", is_flag=True, help="Upload the pipeline, and run nothing.")
 @click.option("--every", default="", help="Run it at an interval: 30m, 6h, 1d.")
@@ -119,6 +120,7 @@ def submit_command(
     hardware: str,
     spot: bool,
     image: str,
+    volume: str,
     host: str,
     namespace: str,
     token_file: Path | None,
@@ -131,7 +133,7 @@ def submit_command(
     experiment: str,
     run_name: str,
     once: bool,
-    records: str,
+    records: str | None,
     upload_only: bool,
     every: str,
     cron: str,
@@ -153,20 +155,26 @@ def submit_command(
     """
     from pipelines.kubeflow.api import Api
     from pipelines.kubeflow.connection import Connection
+    from pipelines.kubeflow.preparing import Asked, prepare
     from pipelines.kubeflow.watching import Patience
 
     if sum(map(bool, (every, cron, run_id, upload_only))) > 1:
         raise ConfigError("expected at most one of --every, --cron, --run and --upload-only")
     if not host:
         raise ConfigError("expected --host, or LOOMLINE_KFP_HOST. Received: none")
-    chosen = Chosen(config, profile, pipeline, hardware, spot, image)
+    chosen = Chosen(config, profile, pipeline, hardware, spot, image, volume)
     connection = Connection(host, token_file, cookie_file, iap_audience, ca, namespace)
     result: dict[str, Any] = {}
-    with Api(connection) as api:
-        api.check()
+    prepared = None
+    scratch = tempfile.TemporaryDirectory(prefix="loomline-")
+    with scratch as folder, Api(connection) as api:
         if not run_id:
-            submission = _Submission(api, chosen, overrides, params, experiment, run_name, once)
-            result = submission.submit(package, edited, records, upload_only, every, cron)
+            # Whatever is wrong here is told before anybody is asked for anything.
+            asked = Asked(overrides, params, run_name, records, every, cron)
+            prepared = prepare(chosen, asked, package, edited, Path(folder))
+        api.check()
+        if prepared is not None:
+            result = _submitted(api, prepared, experiment, once, upload_only)
             run_id = result.get("run_id", "")
         if not run_id:
             _write(result_path, result)
@@ -187,95 +195,30 @@ def submit_command(
     sys.exit(_exit_code(ended))
 
 
-class _Submission:
-    """One pipeline, on its way to one cluster."""
+def _submitted(
+    api: Api, prepared: Prepared, experiment: str, once: bool, upload_only: bool
+) -> dict[str, Any]:
+    """Uploads, and runs or schedules.
 
-    def __init__(
-        self,
-        api: Api,
-        chosen: Chosen,
-        overrides: tuple[str, ...],
-        params: tuple[str, ...],
-        experiment: str,
-        run_name: str,
-        once: bool,
-    ) -> None:
-        self.api = api
-        self.chosen = chosen
-        self.overrides = overrides
-        self.params = params
-        self.experiment = experiment
-        self.run_name = run_name
-        self.once = once
+    Returns:
+        What to tell of it; `run_id` where something runs.
+    """
+    from pipelines.kubeflow import submission
 
-    def submit(
-        self,
-        path: Path | None,
-        edited: bool,
-        records: str,
-        upload_only: bool,
-        every: str,
-        cron: str,
-    ) -> dict[str, Any]:
-        """Uploads, and runs or schedules.
-
-        Returns:
-            What to tell of it; `run_id` where something runs.
-        """
-        from pipelines.compilation import read_package, uncached
-        from pipelines.kubeflow import submission
-
-        trigger = submission.trigger_every(every) if every else {}
-        trigger = submission.trigger_cron(cron) if cron else trigger
-        with tempfile.TemporaryDirectory(prefix="loomline-") as folder:
-            # Overrides become arguments: as versions, there would be one for each of them.
-            package = (
-                read_package(path, edited)
-                if path
-                else self.chosen.compile((), Path(folder) / "pipeline.yaml")
-            )
-            if trigger:
-                package = uncached(package, Path(folder) / "recurring.yaml")
-            name = self.run_name or self._name(bool(trigger))
-            arguments = self._arguments(package, name, "" if trigger else records, bool(trigger))
-            submission.check_arguments(package, arguments)
-            version = submission.upload(self.api, package)
-            click.echo(f"uploaded {package.name} {package.version}")
-            told = {"name": name, "pipeline": package.name, "version": package.version}
-            if upload_only:
-                return told
-            if trigger:
-                scheduled, new = submission.schedule(
-                    self.api, package, version, arguments, self.experiment, name, trigger
-                )
-                click.echo(f"{'scheduled' if new else 'scheduled before'}: {name} ({scheduled})")
-                return {**told, "recurring_run_id": scheduled}
-            run_id = submission.start(
-                self.api, package, version, arguments, self.experiment, name, self.once
-            )
-            return {**told, "run_id": run_id}
-
-    def _name(self, recurring: bool) -> str:
-        label, pipeline = self.chosen.label, self.chosen.pipeline
-        named = label if pipeline == "training" else f"{pipeline}-{label}"
-        # A schedule has one name, so that the next one takes its place.
-        return named if recurring else f"{named}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-
-    def _arguments(self, package: Any, name: str, records: str, recurring: bool) -> dict[str, Any]:
-        from pipelines.config import load_config
-        from pipelines.kubeflow import arguments
-
-        config = load_config(self.chosen.config, self.chosen.profile, self.overrides)
-        run = arguments.of_this_run(package, config, name, records)
-        if recurring:
-            # A digest of today's data would be a lie tomorrow; nothing is cached instead.
-            for digest in ("source_digest", "prompts_digest"):
-                run.pop(digest, None)
-        return {
-            **arguments.overridden(package, config, self.overrides),
-            **run,
-            **arguments.as_declared(package, arguments.parsed(self.params)),
-        }
+    package, name, arguments = prepared.package, prepared.name, prepared.arguments
+    version = submission.upload(api, package)
+    click.echo(f"uploaded {package.name} {package.version}")
+    told = {"name": name, "pipeline": package.name, "version": package.version}
+    if upload_only:
+        return told
+    if prepared.trigger:
+        scheduled, new = submission.schedule(
+            api, package, version, arguments, experiment, name, prepared.trigger
+        )
+        click.echo(f"{'scheduled' if new else 'scheduled before'}: {name} ({scheduled})")
+        return {**told, "recurring_run_id": scheduled}
+    run_id = submission.start(api, package, version, arguments, experiment, name, once)
+    return {**told, "run_id": run_id}
 
 
 def _waited(api: Api, run_id: str, patience: Patience, logs: bool) -> RunOutcome:

@@ -21,6 +21,7 @@ import yaml
 from components.errors import ConfigError
 from pipelines.config import Config
 from pipelines.hardware import Hardware, load_hardware
+from pipelines.hardware.places import check_places
 from pipelines.registry import Use, definition_of
 
 DIGEST_PREFIX = "# Digest: sha256:"
@@ -37,12 +38,14 @@ class Package:
         name: the pipeline's name.
         digest: SHA-256 of its content, hexadecimal.
         parameters: the pipeline's parameters, each with its type and its default.
+        mount: where its steps see the cluster's volume; empty where they have none.
     """
 
     path: Path
     name: str
     digest: str
     parameters: dict[str, dict[str, Any]]
+    mount: str = ""
 
     @property
     def version(self) -> str:
@@ -70,12 +73,13 @@ def compile_config(
         name, profile, overrides: what the configuration was loaded from.
 
     Raises:
-        ConfigError: there is no such pipeline.
+        ConfigError: there is no such pipeline, or a folder that has to outlive a run would not.
     """
     from kfp import compiler
 
     use = Use(config, hardware or load_hardware("cpu"), name, profile, overrides)
     definition = definition_of(pipeline, use)
+    check_places(use.hardware.volume.mount if use.hardware.volume else "", definition.parameters)
     with tempfile.TemporaryDirectory(prefix="loomline-") as folder:
         raw = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(
@@ -143,7 +147,16 @@ def _written(documents: list[Any], destination: Path) -> Package:
 def _package(path: Path, documents: list[Any]) -> Package:
     spec = documents[0]
     inputs = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    return Package(path, spec["pipelineInfo"]["name"], content_digest(documents), inputs)
+    name = spec["pipelineInfo"]["name"]
+    return Package(path, name, content_digest(documents), inputs, _mount(documents))
+
+
+def _mount(documents: list[Any]) -> str:
+    """Where the steps see the volume: all of them at one place."""
+    platforms = (documents[1] if len(documents) > 1 else {}).get("platforms", {})
+    executors = platforms.get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    mounts = (one["mountPath"] for each in executors.values() for one in each.get("pvcMount", ()))
+    return str(next(mounts, ""))
 
 
 def _documents(text: str, path: Path) -> list[Any]:

@@ -135,15 +135,18 @@ def available_hardware() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.yaml"))
 
 
-def load_hardware(name: str, spot: bool = False) -> Hardware:
+def load_hardware(name: str, spot: bool = False, image: str = "", mount: str = "") -> Hardware:
     """Reads a profile.
 
     Args:
         name: a shipped profile's name, such as 'gpu', or the path of a YAML file.
         spot: have the model's steps run on nodes that may be taken away.
+        image: image of every step; empty for the profile's.
+        mount: where the steps see the volume; empty for the profile's.
 
     Raises:
-        ConfigError: there is no such profile, a key is unknown, or a value does not fit.
+        ConfigError: there is no such profile, a key is unknown, or a value does not fit, also to
+            what the profile says itself.
     """
     path = PROFILES / f"{name}.yaml"
     if not path.is_file():
@@ -168,7 +171,30 @@ def load_hardware(name: str, spot: bool = False) -> Hardware:
         profile = profile.model_copy(
             update={"spot": profile.spot.model_copy(update={"enabled": True})}
         )
-    return profile
+    if image:
+        profile = profile.model_copy(update={"image": image})
+    return _mounted(name, profile, mount.rstrip("/")) if mount else profile
+
+
+def _mounted(name: str, profile: Hardware, mount: str) -> Hardware:
+    """A profile whose steps see the volume there, where it says nothing else."""
+    if profile.volume is None:
+        raise ConfigError(
+            f"{name}: expected a profile with a volume, because --volume (LOOMLINE_VOLUME) is "
+            f"{mount}. Received: volume: null"
+        )
+    if "mount" in profile.volume.model_fields_set and profile.volume.mount != mount:
+        raise ConfigError(
+            f"{name}: expected volume.mount and --volume (LOOMLINE_VOLUME) to be one folder. "
+            f"Received: {profile.volume.mount} and {mount}"
+        )
+    try:
+        volume = Volume(claim=profile.volume.claim, mount=mount)
+    except pydantic.ValidationError:
+        raise ConfigError(
+            f"--volume (LOOMLINE_VOLUME) expects an absolute path. Received: {mount}"
+        ) from None
+    return profile.model_copy(update={"volume": volume})
 
 
 def _lines(error: pydantic.ValidationError) -> list[str]:

@@ -10,6 +10,7 @@ generated half, `kfp-server-api`, was made of.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import email.utils
 import json
@@ -64,7 +65,7 @@ class Api:
         self._client.close()
 
     def check(self) -> None:
-        """Makes sure that a Kubeflow answers there.
+        """Makes sure that a Kubeflow answers there, and takes a namespace where it has several.
 
         Raises:
             ConfigError: several users share it, and no namespace is given.
@@ -74,10 +75,12 @@ class Api:
         if "multi_user" not in health:
             raise KubeflowError(self._not_kubeflow("JSON of another kind"))
         if health["multi_user"] and not self.connection.namespace:
-            raise ConfigError(
-                f"{self.connection.host} is shared by several users: expected --namespace. "
-                "Received: none"
-            )
+            if not self.connection.home:
+                raise ConfigError(
+                    f"{self.connection.host} is shared by several users: expected --namespace. "
+                    "Received: none"
+                )
+            self.connection = dataclasses.replace(self.connection, namespace=self.connection.home)
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """Reads something, however often it takes."""

@@ -26,6 +26,7 @@ class Connection:
         iap_audience: OAuth client id of Google's Identity-Aware Proxy.
         ca: file of certificates to trust beside the usual ones.
         namespace: the user's, where several share the cluster.
+        home: namespace to take where several share the cluster and none is given: a pod's own.
         timeout: seconds that one request may take.
     """
 
@@ -35,6 +36,7 @@ class Connection:
     iap_audience: str = ""
     ca: Path | None = None
     namespace: str = ""
+    home: str = ""
     timeout: float = 30.0
 
     def secret(self) -> Secret:

@@ -109,6 +109,7 @@ def record(
         "training_hardware",
         "kubeflow_host",
         "kubeflow_token_file",
+        "kubeflow_namespace",
         "kubeflow_experiment",
         "fresh",
     ),
@@ -127,6 +128,7 @@ def retrain(
     training_hardware: dict,
     kubeflow_host: str,
     kubeflow_token_file: str,
+    kubeflow_namespace: str,
     kubeflow_experiment: str,
     fresh: dict,
     cool_down_hours: float,
@@ -153,7 +155,13 @@ def retrain(
 
     cluster = None
     if kubeflow_host:
-        cluster = Cluster(kubeflow_host, kubeflow_token_file, kubeflow_experiment, training_output)
+        cluster = Cluster(
+            kubeflow_host,
+            kubeflow_token_file,
+            kubeflow_experiment,
+            training_output,
+            kubeflow_namespace,
+        )
     with one_line_errors():
         asking = read_json(Path(recorded.path))
         entry = retrain(

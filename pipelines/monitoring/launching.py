@@ -1,8 +1,9 @@
-"""Starts a training run on a cluster, and asks how it went."""
+"""Starts a training run on a cluster, mostly from a step on it, and asks how it went."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipelines.kubeflow.api import Api
 from pipelines.kubeflow.arguments import of_this_run
 from pipelines.kubeflow.submission import RUNS, upload
 from pipelines.kubeflow.submission import start as start_run
+from pipelines.monitoring.parameters import NAMESPACE_VARIABLE, TOKEN_PATH, TOKEN_VARIABLE
 
 _SUCCEEDED, _OVER = "SUCCEEDED", ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
@@ -24,20 +26,31 @@ class Cluster:
 
     Attributes:
         host: such as http://ml-pipeline.kubeflow:8888.
-        token_file: file that holds a bearer token, read anew for every call; '' for none.
+        token_file: file that holds a bearer token, read anew for every call; '' for the one that
+            Kubeflow mounted here, if it did.
         experiment: that the run belongs to.
         records: folder on the cluster that holds the records of all runs; '' for none.
+        namespace: of the run, where several users share the cluster; '' for that of this pod.
     """
 
     host: str
     token_file: str = ""
     experiment: str = "Default"
     records: str = ""
+    namespace: str = ""
 
     @property
     def connection(self) -> Connection:
         """How it is reached."""
-        return Connection(self.host, Path(self.token_file) if self.token_file else None)
+        token = self.token_file or os.environ.get(TOKEN_VARIABLE, "")
+        if not token and Path(TOKEN_PATH).is_file():
+            token = TOKEN_PATH
+        return Connection(
+            self.host,
+            Path(token) if token else None,
+            namespace=self.namespace,
+            home=os.environ.get(NAMESPACE_VARIABLE, ""),
+        )
 
 
 def start(

@@ -32,7 +32,10 @@ PARAMETERS = {
     "training_hardware": "Where the steps of a retraining on a cluster run, as in a profile of "
     "hardware; empty for ordinary nodes.",
     "kubeflow_host": "Address of Kubeflow Pipelines' API, where a retraining runs; empty for here.",
-    "kubeflow_token_file": "File that holds a bearer token for it; empty for none.",
+    "kubeflow_token_file": "File that holds a bearer token for it; empty for the one that Kubeflow "
+    "mounts (PodDefault access-ml-pipeline), or none.",
+    "kubeflow_namespace": "Namespace of a retraining's run, where several users share the cluster; "
+    "empty for that of this run.",
     "kubeflow_experiment": "Experiment of a retraining's run.",
     "secret": "Kubernetes secret that may have the keys store (URL), webhook_url and smtp_url.",
     "source_digest": "Digest of the training data; a changed source is read anew.",
@@ -44,6 +47,15 @@ SECRETS = {
     "webhook_url": "LOOMLINE_WEBHOOK_URL",
     "smtp_url": "LOOMLINE_SMTP_URL",
 }
+# Kubeflow's own names: of the label that has it mount the token of a pod's service account, good
+# for its API alone (a PodDefault; https://www.kubeflow.org/docs/components/pipelines/user-guides/
+# core-functions/connect-api/), of the variable that says where, and of the usual place.
+TOKEN_LABEL = ("access-ml-pipeline", "true")
+TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
+TOKEN_PATH = "/var/run/secrets/kubeflow/pipelines/token"
+# In which namespace the pod of a step is.
+NAMESPACE_VARIABLE = "LOOMLINE_NAMESPACE"
+NAMESPACE_FIELD = "metadata.namespace"
 # What a cluster has; a local run sets its own.
 DEFAULTS: dict[str, Any] = {
     "model_name": "",
@@ -64,6 +76,7 @@ DEFAULTS: dict[str, Any] = {
     "training_hardware": {},
     "kubeflow_host": "http://ml-pipeline.kubeflow:8888",
     "kubeflow_token_file": "",
+    "kubeflow_namespace": "",
     "kubeflow_experiment": "Default",
     "secret": "loomline-monitoring",
     "source_digest": "",

@@ -13,7 +13,15 @@ from pipelines.hardware.placing import defaults, place
 from pipelines.hardware.placing import descriptions as hardware_descriptions
 from pipelines.hardware.profile import Hardware
 from pipelines.modalities import Modality
-from pipelines.monitoring.parameters import SECRETS, descriptions, fields, types
+from pipelines.monitoring.parameters import (
+    NAMESPACE_FIELD,
+    NAMESPACE_VARIABLE,
+    SECRETS,
+    TOKEN_LABEL,
+    descriptions,
+    fields,
+    types,
+)
 from pipelines.typed import typed_pipeline
 
 
@@ -100,7 +108,7 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
         "record",
     )
     with dsl.If(recorded.outputs["Output"] == True, name="due"):  # noqa: E712
-        with_secret(
+        started = with_secret(
             retrain(
                 recorded=recorded.outputs["recorded"],
                 **given(
@@ -113,6 +121,7 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
                     "training_hardware",
                     "kubeflow_host",
                     "kubeflow_token_file",
+                    "kubeflow_namespace",
                     "kubeflow_experiment",
                     "fresh",
                 ),
@@ -120,3 +129,6 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
             ),
             "retrain",
         )
+        # It asks Kubeflow's own API: with the token that Kubeflow gives pods with this label.
+        kubernetes.add_pod_label(started, *TOKEN_LABEL)
+        kubernetes.use_field_path_as_env(started, NAMESPACE_VARIABLE, NAMESPACE_FIELD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from components.artifacts import MonitoringReport, read_json
 from components.summarize.records import Records
 from pipelines.config import Config
 from pipelines.digests import code_digest, files_of
+from pipelines.monitoring.launching import Cluster
 from pipelines.monitoring.parameters import DEFAULTS, chosen
 from pipelines.output import Output, locked
 from pipelines.steps import Listener, StepRecord, run_pipeline
@@ -32,6 +34,8 @@ class MonitoringRequest:
         log_file, address, since, until, dry_run: see `PARAMETERS`.
         data: URI of fresh data; '' for none.
         tell_only: alert people where the policy would have the model trained anew.
+        cluster: where a retraining runs; None for here.
+        hardware: where its steps run on that cluster, as in a profile.
     """
 
     config: str
@@ -46,6 +50,8 @@ class MonitoringRequest:
     data: str = ""
     dry_run: bool = False
     tell_only: bool = False
+    cluster: Cluster | None = None
+    hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,9 +147,24 @@ def _arguments(
         "training_profile": request.profile,
         "training_set": list(request.overrides),
         "training_output": str(output.root.resolve()),
-        "kubeflow_host": "",
+        **_cluster(request),
         "source_digest": config.kind.snapshot_digest(config.source),
         "code_digest": code_digest(*files_of(config)),
+    }
+
+
+def _cluster(request: MonitoringRequest) -> dict[str, Any]:
+    """Where a retraining runs, as the pipeline has it."""
+    cluster = request.cluster
+    if cluster is None:
+        return {"kubeflow_host": ""}
+    return {
+        "training_output": cluster.records,
+        "training_hardware": dict(request.hardware),
+        "kubeflow_host": cluster.host,
+        "kubeflow_token_file": cluster.token_file,
+        "kubeflow_namespace": cluster.namespace,
+        "kubeflow_experiment": cluster.experiment,
     }
 
 

@@ -64,6 +64,8 @@ class FakeKubeflow:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.wrong: list[str] = []
         self.multi_user = False
+        # Where several users share it: those that whoever asks may use.
+        self.namespaces = {"ada"}
         self.token = ""
         self.cookie = ""
         # Called for each look at a run, so that a test can move it on.
@@ -155,6 +157,12 @@ class FakeKubeflow:
         """What the server says."""
         with self._lock:
             parts = path.removeprefix("/apis/v2beta1/").split("/")
+            if self.multi_user and parts == ["experiments"]:
+                given = (body if verb == "POST" else query).get("namespace")
+                if not given:
+                    return 400, _status(3, "Invalid input error: a namespace must be specified")
+                if given not in self.namespaces:
+                    return 403, _status(7, f"PermissionDenied: no access to namespace {given}")
             match verb, parts:
                 case "GET", ["healthz"]:
                     return 200, {"multi_user": self.multi_user, "pipeline_store": "database"}

@@ -129,6 +129,7 @@ def test_it_is_compiled_where_no_package_is_given(
 ) -> None:
     result = CliRunner().invoke(main, ["submit", "text", f"--host={host}"])
     assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"compiled {package.name} {package.version}")
     [version] = kubeflow.versions.values()
     assert version["display_name"] == package.version
 
@@ -165,6 +166,11 @@ def test_an_edited_package_is_refused_unless_that_is_meant(
         (["--profile=fast"], "Accepted: quick, full"),
         (["--package={tmp}/none.yaml"], "expected a compiled pipeline at"),
         (["--token-file={tmp}/none"], "--token-file expects a file with a token"),
+        (["--volume=/data"], "see their volume at /data (--volume, LOOMLINE_VOLUME). Received: /l"),
+        (["--records=/data/records"], "records expects a place below /loomline, where the steps"),
+        (["--set=push.base_path=models"], "push_base_path expects a place below /loomline, where"),
+        (["--param=push_base_path=/m"], "or gs://, s3:// or nothing. Received: /m, which ends"),
+        (["--set=push.approvers=a.json"], "push_approvers expects a place below /loomline"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -175,5 +181,52 @@ def test_a_mistake_is_one_line(
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
-    assert kubeflow.runs == {}
-    assert kubeflow.recurring == {}
+    assert result.stdout == "", "refused before anything is said or done"
+    assert kubeflow.versions == kubeflow.runs == kubeflow.recurring == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set=train.layres=6"], "Did you mean train.layers?"),
+        (["--param=train_layres=6"], "no parameter 'train_layres'"),
+        (["--hardware=gqu"], "no hardware 'gqu'"),
+        (["--volume=data"], "--volume (LOOMLINE_VOLUME) expects an absolute path. Received: data"),
+        (["--volume=/data", "--records=/loomline/records"], "records expects a place below /data"),
+        (["--hardware={tmp}/bare.yaml", "--volume=/v"], "Received: volume: null"),
+        (["--hardware={tmp}/bare.yaml", "--records=/loomline/r"], "records expects nothing, bec"),
+        (["--hardware={tmp}/mine.yaml", "--volume=/v"], "one folder. Received: /mine and /v"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_would_be_compiled_is_refused_before_it_is(
+    kubeflow: FakeKubeflow, host: str, arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bare.yaml").write_text("volume: null\n", "utf-8")
+    (tmp_path / "mine.yaml").write_text("volume: {mount: /mine}\n", "utf-8")
+    given = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    result = CliRunner().invoke(main, ["submit", "text", f"--host={host}", *given])
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert kubeflow.requests == []
+
+
+def test_the_steps_see_the_volume_where_the_runners_see_it(
+    kubeflow: FakeKubeflow, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOMLINE_VOLUME", "/mnt/loomline/")
+    result = CliRunner().invoke(main, ["submit", "text", f"--host={host}", "--run-name=run-7"])
+    assert result.exit_code == 0, result.output
+    assert handed_over(kubeflow)["records"] == "/mnt/loomline/records/run-7"
+    [version] = kubeflow.versions.values()
+    inputs = version["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    assert inputs["push_base_path"]["defaultValue"] == "/mnt/loomline/models"
+    executors = version["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]
+    mounts = {
+        mount["mountPath"]
+        for executor in executors["deploymentSpec"]["executors"].values()
+        for mount in executor["pvcMount"]
+    }
+    assert mounts == {"/mnt/loomline"}

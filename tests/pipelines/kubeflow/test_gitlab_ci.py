@@ -30,7 +30,9 @@ from components.push.options import PushOptions
 from components.push.push import run as push
 from components.summarize.records import Records, record_push
 from components.summarize.summarize import run as summarize
-from pipelines.compilation import Package
+from pipelines.compilation import compile_config
+from pipelines.config import load_config
+from pipelines.hardware import load_hardware
 from serving.review import reviewers
 from serving.review.signing import make_key, public_bytes
 
@@ -38,6 +40,7 @@ ROOT = Path(__file__).parents[3]
 TOOL = ROOT / ".tools" / "gitlab-ci-local" / "node_modules" / ".bin" / "gitlab-ci-local"
 COPIED = ("components", "pipelines", "serving", "requirements", "Makefile", "pyproject.toml")
 TOKEN = "a-token-that-no-log-may-hold"
+IMAGE = "r.example/loomline@sha256:1"
 
 
 @dataclasses.dataclass
@@ -94,7 +97,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, host: str, kubeflow: FakeKubeflow, package: Package) -> Project:
+def project(tmp_path: Path, host: str, kubeflow: FakeKubeflow) -> Project:
     for needed in ("node", "rsync", "git", "make"):
         if shutil.which(needed) is None:
             pytest.skip(f"{needed} is missing: make test-tools")
@@ -123,8 +126,11 @@ def project(tmp_path: Path, host: str, kubeflow: FakeKubeflow, package: Package)
     made.git("update-ref", "refs/remotes/origin/main", "HEAD")
     made.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
     # What `compile` makes, for the jobs that are tried without it.
-    (made.path / "build").mkdir()
-    shutil.copy2(package.path, made.path / "build" / "training-text-quick-cpu.yaml")
+    compile_config(
+        load_config("text"),
+        made.path / "build" / "training-text-quick-cpu.yaml",
+        hardware=load_hardware("cpu", mount=str(made.volume)),
+    )
     # `make setup` finds it done.
     (made.path / ".venv").mkdir()
     (made.path / ".venv" / "bin").symlink_to((ROOT / ".venv" / "bin").resolve())
@@ -189,6 +195,8 @@ def test_a_merge_is_compiled_uploaded_trained_and_promoted(
     trains(kubeflow, approved=True)
     (project.path / "build" / "training-text-quick-cpu.yaml").unlink()
     project.changes("components/train/new.py")
+    # As `build-image` leaves it.
+    (project.path / "build" / "image-cpu.txt").write_text(f"{IMAGE}\n", "utf-8")
     # Run by its maker, a person starts `promote`; all others start by themselves.
     ran = project.gitlab("compile", "upload", "retrain", "review", "promote")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -198,6 +206,8 @@ def test_a_merge_is_compiled_uploaded_trained_and_promoted(
     assert (
         run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
     )
+    assert IMAGE in json.dumps(version)
+    assert (project.volume / "image-cpu.txt").read_text("utf-8").strip() == IMAGE
     told = json.loads((project.path / "build" / "run.json").read_text("utf-8"))
     assert told["outcome"] == "pending"
     assert told["name"] == run["display_name"]
@@ -254,8 +264,9 @@ def test_the_schedule_monitors(project: Project, kubeflow: FakeKubeflow) -> None
     scheduled = {"CI_PIPELINE_SOURCE": "schedule"}
     assert project.jobs(**scheduled) == {"monitor": "on_success"}
     kubeflow.on_look = lambda run: kubeflow.end(run, "SUCCEEDED")
-    image = "r.example/loomline@sha256:1"
-    ran = project.gitlab("monitor", LOOMLINE_IMAGE=image, **scheduled)
+    # What the last merge left there; nobody has to name it.
+    (project.volume / "image-cpu.txt").write_text(f"{IMAGE}\n", "utf-8")
+    ran = project.gitlab("monitor", **scheduled)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = json.loads((project.path / "build" / "monitor.json").read_text("utf-8"))
     assert told["outcome"] == "finished"
@@ -267,7 +278,28 @@ def test_the_schedule_monitors(project: Project, kubeflow: FakeKubeflow) -> None
     approvers = f"push.approvers={project.volume}/approvers.json"
     assert {"gate.approval=manual", approvers} <= set(parameters["training_set"])
     [version] = kubeflow.versions.values()
-    assert image in json.dumps(version)
+    assert IMAGE in json.dumps(version)
+
+
+def test_an_image_that_is_built_elsewhere_is_named_by_a_variable(
+    project: Project, kubeflow: FakeKubeflow
+) -> None:
+    ran = project.gitlab("compile", LOOMLINE_IMAGE=IMAGE)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    compiled = project.path / "build" / "monitoring-text-quick-cpu.yaml"
+    assert IMAGE in compiled.read_text("utf-8")
+
+
+def test_another_volume_than_what_was_compiled_sees_fails_the_job_in_one_line(
+    project: Project, kubeflow: FakeKubeflow, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    ran = project.gitlab("retrain", "--evaluate-rule-changes=false", LOOMLINE_VOLUME=str(other))
+    assert ran.returncode != 0
+    told = f"expected steps that see their volume at {other}"
+    assert told in ran.stdout + ran.stderr
+    assert not kubeflow.runs
 
 
 CHECKS = {"lint": "on_success", "test": "on_success", "compile": "on_success"}

@@ -12,6 +12,7 @@ from components.errors import ConfigError
 from pipelines.hardware import load_hardware
 from pipelines.kubeflow import KubeflowError
 from pipelines.kubeflow.submission import RUNS
+from pipelines.monitoring import launching
 from pipelines.monitoring.launching import Cluster, start, state
 
 # As Kubeflow hands it on: numbers are floats.
@@ -83,6 +84,43 @@ def test_a_token_that_is_refused_is_one_line(
     token.write_text("secret\n", "utf-8")
     kubeflow.runs["r1"] = {"run_id": "r1", "display_name": "x", "state": "SUCCEEDED"}
     assert state(Cluster(cluster.host, str(token)), "r1") == "succeeded"
+
+
+@pytest.mark.parametrize("mounted", ["given", "variable", "usual place"])
+def test_where_several_share_the_cluster_a_step_asks_as_its_pod_and_in_its_namespace(
+    kubeflow: FakeKubeflow, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: str
+) -> None:
+    kubeflow.multi_user, kubeflow.token = True, "of the service account"
+    token = tmp_path / "token"
+    token.write_text(kubeflow.token, "utf-8")
+    # As the pipeline's pod has them: from the PodDefault, and from the downward API.
+    if mounted == "variable":
+        monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
+    elif mounted == "usual place":
+        monkeypatch.setattr(launching, "TOKEN_PATH", str(token))
+    monkeypatch.setenv("LOOMLINE_NAMESPACE", "ada")
+    cluster = Cluster(host, str(token) if mounted == "given" else "")
+    run = start(cluster, "retraining-text-1", "text", "quick", [], {})
+    (experiment,) = kubeflow.experiments.values()
+    assert experiment["namespace"] == "ada"
+    assert kubeflow.runs[run]["experiment_id"] == experiment["experiment_id"]
+    kubeflow.runs[run]["state"] = "SUCCEEDED"
+    assert state(cluster, run) == "succeeded"
+
+    with pytest.raises(KubeflowError, match="403 PermissionDenied: no access to namespace bob"):
+        start(Cluster(host, str(token), namespace="bob"), "another", "text", "quick", [], {})
+    monkeypatch.delenv("LOOMLINE_NAMESPACE")
+    with pytest.raises(ConfigError, match="shared by several users: expected --namespace"):
+        start(Cluster(host, str(token)), "another", "text", "quick", [], {})
+
+
+def test_a_cluster_of_one_user_is_not_told_a_namespace(
+    kubeflow: FakeKubeflow, launch: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOMLINE_NAMESPACE", "kubeflow")
+    launch()
+    (experiment,) = kubeflow.experiments.values()
+    assert "namespace" not in experiment
 
 
 def test_how_a_run_goes_is_told_in_one_of_three_words(

@@ -59,6 +59,12 @@ def test_it_compiles_with_the_configuration_as_its_defaults(name: str, tmp_path:
         "exec-retrain",
     }
     assert all(one["pvcMount"] for one in executors.values())
+    # Kubeflow mounts a token for its API into pods with this label alone.
+    labelled = {name: one["podMetadata"]["labels"] for name, one in executors.items()
+                if "podMetadata" in one}  # fmt: skip
+    assert labelled == {"exec-retrain": {"access-ml-pipeline": "true"}}
+    fields = executors["exec-retrain"]["fieldPathAsEnv"]
+    assert {"name": "LOOMLINE_NAMESPACE", "fieldPath": "metadata.namespace"} in fields
     (secret,) = executors["exec-record"]["secretAsEnv"]
     assert secret["optional"] is True
     assert {one["envVar"] for one in secret["keyToEnv"]} == {
