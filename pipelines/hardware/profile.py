@@ -70,7 +70,7 @@ class Volume(_Strict):
     """A persistent volume for what outlives a run: models, checkpoints, records."""
 
     claim: str = Field(default="loomline", min_length=1, description="Name of the claim.")
-    mount: str = Field(default="/loomline", pattern="^/.+[^/]$", description="Where steps see it.")
+    mount: str = Field(default="/loomline", pattern="^/.*[^/]$", description="Where steps see it.")
 
 
 class Hardware(_Strict):

@@ -38,3 +38,30 @@ def test_it_goes_on_after_a_fault_and_stops_by_ctrl_c(
     assert done == [0, 60, 120, 180]
     assert "error: another monitoring holds the folder" in found.output
     assert found.output.endswith("stopped\n")
+
+
+def test_where_a_training_runs_is_checked_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(cli_monitor, "_once", lambda _, request, __: asked.append(request) or 0)
+
+    def run(*options: str) -> str:
+        done = CliRunner().invoke(main, ["monitor", "text", f"--output={tmp_path}", *options])
+        assert done.output.count("\n") <= 1
+        return done.output
+
+    assert "--no-retrain or --host. Received: both" in run("--no-retrain", "--host=http://kfp")
+    assert "--host expects a URL" in run("--host=kfp")
+    assert "no hardware 'gqu'" in run("--host=http://kfp", "--hardware=gqu")
+    assert asked == []
+    options = ["--namespace=ada", "--token-file=/t", "--volume=/v", "--image=me/i:1"]
+    assert run("--host=http://kfp", *options) == ""
+    (request,) = asked
+    cluster = request.cluster
+    assert (cluster.host, cluster.token_file, cluster.namespace) == ("http://kfp", "/t", "ada")
+    assert cluster.records == "/v/records"
+    assert request.hardware["image"] == "me/i:1"
+    assert request.hardware["volume"]["mount"] == "/v"
+    run()
+    assert asked[1].cluster is None

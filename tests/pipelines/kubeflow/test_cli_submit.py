@@ -170,7 +170,7 @@ def test_an_edited_package_is_refused_unless_that_is_meant(
         (["--records=/data/records"], "records expects a place below /loomline, where the steps"),
         (["--set=push.base_path=models"], "push_base_path expects a place below /loomline, where"),
         (["--param=push_base_path=/m"], "or gs://, s3:// or nothing. Received: /m, which ends"),
-        (["--set=push.approvers=a.json"], "push_approvers expects a place below /loomline"),
+        (["--param=push_approvers=a"], "push_approvers expects a place below /loomline"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

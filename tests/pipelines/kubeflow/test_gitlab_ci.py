@@ -295,11 +295,11 @@ def test_another_volume_than_what_was_compiled_sees_fails_the_job_in_one_line(
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    ran = project.gitlab("retrain", "--evaluate-rule-changes=false", LOOMLINE_VOLUME=str(other))
+    ran = project.gitlab("upload", "--evaluate-rule-changes=false", LOOMLINE_VOLUME=str(other))
     assert ran.returncode != 0
     told = f"expected steps that see their volume at {other}"
     assert told in ran.stdout + ran.stderr
-    assert not kubeflow.runs
+    assert not kubeflow.requests
 
 
 CHECKS = {"lint": "on_success", "test": "on_success", "compile": "on_success"}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from fake_kubeflow import FakeKubeflow, Fault
+from kfp.dsl import Artifact
 
+from components.artifacts import read_json, write_json
 from components.errors import ConfigError
+from components.monitor.options import LIMITS, MonitorOptions
 from pipelines.hardware import load_hardware
 from pipelines.kubeflow import KubeflowError
 from pipelines.kubeflow.submission import RUNS
 from pipelines.monitoring import launching
+from pipelines.monitoring.components import retrain
 from pipelines.monitoring.launching import Cluster, start, state
+from pipelines.monitoring.parameters import DEFAULTS
 
 # As Kubeflow hands it on: numbers are floats.
 HARDWARE = {
@@ -112,6 +118,37 @@ def test_where_several_share_the_cluster_a_step_asks_as_its_pod_and_in_its_names
     monkeypatch.delenv("LOOMLINE_NAMESPACE")
     with pytest.raises(ConfigError, match="shared by several users: expected --namespace"):
         start(Cluster(host, str(token)), "another", "text", "quick", [], {})
+
+
+def test_the_step_of_the_monitoring_pipeline_starts_it(
+    kubeflow: FakeKubeflow, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubeflow calls it, in a pod of a user's namespace."""
+    kubeflow.multi_user, kubeflow.token = True, "of the service account"
+    token = tmp_path / "token"
+    token.write_text(kubeflow.token, "utf-8")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
+    monkeypatch.setenv("LOOMLINE_NAMESPACE", "ada")
+    write_json(tmp_path / "recorded", {"reason": "prompts drifted", "monitoring_id": 0})
+    names = [name for name in signature(retrain.python_func).parameters if name in DEFAULTS]
+    limits = MonitorOptions().model_dump(mode="json", include=set(LIMITS))
+    given = {
+        **{name: DEFAULTS[name] for name in names},
+        **limits,
+        "model_name": "text",
+        "store": f"sqlite:///{tmp_path / 'store.sqlite'}",
+        "training_config": "text",
+        "training_output": "/loomline/records",
+        "kubeflow_host": host,
+    }
+    retraining = Artifact(uri=str(tmp_path / "retraining"))
+    recorded = Artifact(uri=str(tmp_path / "recorded"))
+    retrain.python_func(recorded=recorded, retraining=retraining, **given)
+    (run,) = kubeflow.runs
+    entry = read_json(tmp_path / "retraining")
+    assert (entry["state"], entry["run"], entry["reason"]) == ("started", run, "prompts drifted")
+    (experiment,) = kubeflow.experiments.values()
+    assert experiment["namespace"] == "ada"
 
 
 def test_a_cluster_of_one_user_is_not_told_a_namespace(

@@ -25,7 +25,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "cpu+models-gcs": ("models-gcs",),
     "cpu+models-s3": ("models-s3",),
     "cpu+retraining": ("retraining",),
-    "monitoring+all": ("approvals", "batching", "ingress", "retraining"),
+    "monitoring+all": ("approvals", "batching", "ingress", "monitoring-retrain", "retraining"),
 }
 
 Object = dict[str, Any]

@@ -173,6 +173,26 @@ def test_what_retraining_may_do_at_kubeflow_is_little() -> None:
     [subject] = binding["subjects"]
     assert (subject["kind"], subject["name"]) == ("ServiceAccount", "retrain")
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    file = ROOT / "manifests/components/monitoring-retrain/kubeflow-access.yaml"
+    binding = yaml.safe_load(file.read_text("utf-8"))
+    assert [one["name"] for one in binding["subjects"]] == ["monitor"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_what_asks_kubeflow_has_a_token_and_says_where_it_lies(overlay: Any) -> None:
+    objects = overlay("monitoring", "monitoring-retrain", "retraining")
+    for name in ("monitor", "retrain"):
+        pod = objects.pod(name)
+        assert "--no-retrain" not in pod.container["args"]
+        assert "--namespace=$(LOOMLINE_KFP_NAMESPACE)" in pod.container["args"]
+        [volume] = [one for one in pod.spec["volumes"] if "projected" in one]
+        [mount] = [one for one in pod.container["volumeMounts"] if one["name"] == volume["name"]]
+        [source] = volume["projected"]["sources"]
+        path = f"{mount['mountPath']}/{source['serviceAccountToken']['path']}"
+        assert f"--token-file={path}" in pod.container["args"]
+    plain = overlay("monitoring").pod("monitor")
+    assert "--no-retrain" in plain.container["args"]
+    assert not any("projected" in one for one in plain.spec["volumes"])
 
 
 def test_a_token_is_for_one_audience_and_short(rendered: Any) -> None:

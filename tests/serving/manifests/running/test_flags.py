@@ -54,7 +54,7 @@ def test_the_gateway(rendered: Any, node: Callable[..., Any]) -> None:
 
 
 def test_the_jobs(overlay: Callable[..., Any], node: Callable[..., Any]) -> None:
-    rendered = overlay("monitoring", "approvals", "retraining")
+    rendered = overlay("monitoring", "approvals", "monitoring-retrain", "retraining")
     secrets = {"loomline-database": {"password": "", "ca.crt": ""}}
     names = [one["metadata"]["name"] for one in rendered.of("CronJob")]
     assert names
