@@ -19,6 +19,9 @@ from pipelines.typed import typed_pipeline
 # Push publishes the next version: a second attempt could publish a model twice. The exit handler
 # tells people: a second one would tell them twice.
 ONCE = ("push", "summarize")
+# They read or write object stores; without a volume for a copy, so does what reads the champion.
+STORES = ("ingest", "champion", "push")
+COMPARES = ("evaluate", "drift", "gate")
 # Parameters of a local run that a step finds out on a cluster.
 FOUND_OUT = ("champion_digest",)
 NOTIFY = {"notify": "Tell people of a run that waits for approval, was rejected or failed."}
@@ -74,8 +77,15 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
     def placed(task: Any, name: str) -> Any:
         if hardware is None:
             return task
-        tells = name == "summarize"
-        return place(task, name, hardware, parameters, retried=name not in ONCE, tells=tells)
+        return place(
+            task,
+            name,
+            hardware,
+            parameters,
+            retried=name not in ONCE,
+            tells=name == "summarize",
+            stores=name in (STORES if hardware.volume else (*STORES, *COMPARES)),
+        )
 
     def step(name: str, **others: Any) -> Any:
         task = modality.component(name)(**section(modality, name, parameters), **others)

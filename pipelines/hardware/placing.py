@@ -13,8 +13,19 @@ from typing import Any
 
 from pipelines.hardware.profile import Hardware
 
+# Key -> variable of the step. Where a service account is enough for an object store, as on the
+# clouds' own clusters, nothing of it need be there.
 SECRET_KEYS = {"webhook_url": "LOOMLINE_WEBHOOK_URL", "smtp_url": "LOOMLINE_SMTP_URL"}
-CONFIG_KEYS = {"https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
+STORE_KEYS = {
+    "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+    "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+}
+CONFIG_KEYS = {
+    "https_proxy": "HTTPS_PROXY",
+    "no_proxy": "NO_PROXY",
+    "aws_endpoint_url": "AWS_ENDPOINT_URL",
+    "aws_default_region": "AWS_DEFAULT_REGION",
+}
 # An attempt may wait for a node that long, beside the time that it may run.
 _FOR_A_NODE = 24 * 60 * 60
 # Argo's own name of the attempt, such as 'text-x7k.root.train.executor(1)'.
@@ -30,8 +41,10 @@ _DESCRIPTIONS = {
     "hardware_node_selector": "Labels of the nodes that the model's steps run on.",
     "hardware_tolerations": "Taints that the model's steps tolerate, as Kubernetes writes them.",
     "cluster_volume": "Claim of the volume for models, checkpoints and records.",
-    "cluster_secret": "Secret with webhook_url and smtp_url; it may be missing.",
-    "cluster_config": "ConfigMap with https_proxy and no_proxy; it may be missing.",
+    "cluster_secret": "Secret with webhook_url, smtp_url, aws_access_key_id and "
+    "aws_secret_access_key; it may be missing, and so may each key.",
+    "cluster_config": "ConfigMap with https_proxy, no_proxy, aws_endpoint_url and "
+    "aws_default_region; it may be missing, and so may each key.",
 }
 
 
@@ -68,6 +81,7 @@ def place(
     *,
     retried: bool = True,
     tells: bool = False,
+    stores: bool = False,
 ) -> Any:
     """Says where a step of a pipeline runs.
 
@@ -78,6 +92,7 @@ def place(
         parameters: the pipeline's parameters, of which `defaults` names those that are needed.
         retried: run it again where its pod failed.
         tells: give it the addresses of those who are notified.
+        stores: give it the keys of the object store.
 
     Returns:
         The task.
@@ -111,8 +126,9 @@ def place(
         kubernetes.use_field_path_as_env(task, "LOOMLINE_ATTEMPT", ATTEMPT_FIELD)
         task.set_env_variable("LOOMLINE_MISTAKES", f"{mount}/mistakes")
     kubernetes.use_config_map_as_env(task, parameters["cluster_config"], CONFIG_KEYS, optional=True)
-    if tells:
-        kubernetes.use_secret_as_env(task, parameters["cluster_secret"], SECRET_KEYS, optional=True)
+    keys = {**(SECRET_KEYS if tells else {}), **(STORE_KEYS if stores else {})}
+    if keys:
+        kubernetes.use_secret_as_env(task, parameters["cluster_secret"], keys, optional=True)
     return task
 
 

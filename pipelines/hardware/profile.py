@@ -101,13 +101,14 @@ class Hardware(_Strict):
     secret: str = Field(
         default="loomline",
         min_length=1,
-        description="Secret with webhook_url and smtp_url, told of runs that need a person; it "
-        "may be missing.",
+        description="Secret with webhook_url and smtp_url, told of runs that need a person, and "
+        "with aws_access_key_id and aws_secret_access_key; all of it may be missing.",
     )
     config_map: str = Field(
         default="loomline",
         min_length=1,
-        description="ConfigMap with https_proxy and no_proxy for every step; it may be missing.",
+        description="ConfigMap with https_proxy, no_proxy, aws_endpoint_url and "
+        "aws_default_region for every step; all of it may be missing.",
     )
 
     @pydantic.model_validator(mode="after")

@@ -65,7 +65,9 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
             return task
         # A retraining must not start twice, nor may people be told twice.
         retried = name not in ("record", "retrain")
-        return place(task, name, hardware, parameters, retried=retried)
+        # The digest of the data that a retraining reads is made where it is asked for.
+        stores = name in ("ingest", "collect", "retrain")
+        return place(task, name, hardware, parameters, retried=retried, stores=stores)
 
     def with_secret(task: Any, name: str) -> Any:
         # The log grows and the clock goes on: none of these may be answered from a cache.

@@ -147,11 +147,18 @@ def test_shared_memory_and_scratch_are_mounted(compiled: Compiled) -> None:
         assert mounts.get("/dev/shm", {}).get("sizeLimit", "") == wanted
 
 
-def test_secrets_come_by_name_to_the_one_step_that_needs_them(compiled: Compiled) -> None:
+def test_secrets_come_by_name_to_the_steps_that_need_them(compiled: Compiled) -> None:
     for step in EVERY_STEP:
         pod = compiled.pod(step)
-        assert ("secretAsEnv" in pod) == (step == "summarize")
+        assert ("secretAsEnv" in pod) == (step in ("summarize", "ingest", "champion", "push"))
         assert pod["configMapAsEnv"][0]["optional"] is True
+        keys = {one["envVar"] for one in pod["configMapAsEnv"][0]["keyToEnv"]}
+        assert keys == {"HTTPS_PROXY", "NO_PROXY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
+    for step in ("ingest", "champion", "push"):
+        [secret] = compiled.pod(step)["secretAsEnv"]
+        assert secret["optional"] is True
+        variables = {one["envVar"] for one in secret["keyToEnv"]}
+        assert variables == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     [secret] = compiled.pod("summarize")["secretAsEnv"]
     assert secret["optional"] is True
     assert {one["envVar"] for one in secret["keyToEnv"]} == {
@@ -166,3 +173,7 @@ def test_without_a_volume_nothing_is_mounted(tmp_path: Path) -> None:
     assert "pvcMount" not in bare.pod("train")
     assert "cluster_volume" not in bare.parameters
     assert bare.parameters["push_base_path"]["defaultValue"] == ""
+    # Then each step fetches the version that it compares with by itself.
+    for step in ("evaluate", "drift", "gate"):
+        [secret] = bare.pod(step)["secretAsEnv"]
+        assert "AWS_ACCESS_KEY_ID" in {one["envVar"] for one in secret["keyToEnv"]}

@@ -54,6 +54,7 @@ def test_it_compiles_with_the_configuration_as_its_defaults(name: str, tmp_path:
     assert images == {"me/i@sha256:1"}
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert {name for name, one in executors.items() if "secretAsEnv" in one} == {
+        "exec-ingest",
         "exec-collect",
         "exec-record",
         "exec-retrain",
