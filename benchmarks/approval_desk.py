@@ -13,10 +13,10 @@ from components.artifacts import (
     Model,
     Pending,
     digest_files,
-    published_versions,
 )
 from components.push.options import PushOptions
 from components.push.push import run as push
+from components.push.remote import versions_of
 from components.summarize.records import record_push
 from pipelines.reviewing import Review
 from serving.review import reviewers
@@ -27,9 +27,15 @@ from serving.store.audit import checked
 
 @dataclasses.dataclass
 class Desk:
-    """An output folder, a reviewer, and the models that wait for her."""
+    """An output folder, a reviewer, and the models that wait for her.
+
+    Attributes:
+        root: the folder.
+        store_of_models: object store that they are published to; empty for the output folder.
+    """
 
     root: Path
+    store_of_models: str = ""
 
     def __post_init__(self) -> None:
         self.key_path = self.root / "ada.key"
@@ -42,7 +48,10 @@ class Desk:
 
     def options(self) -> PushOptions:
         return PushOptions(
-            model_name="text", base_path=str(self.models), approvers=str(self.approvers)
+            model_name="text",
+            base_path=self.store_of_models or str(self.models),
+            approvers=str(self.approvers),
+            waiting=str(self.models),
         )
 
     def records(self, run: str) -> Path:
@@ -61,7 +70,7 @@ class Desk:
         about = {"figures": figures, "model_digest": digest, "eval_digest": "e"}
         Evaluation(evaluation).write(about, "<p>evaluation</p>")
         Drift(drift).write({"figures": {}}, "<p>drift</p>")
-        versions = published_versions(self.models, "text")
+        versions = self.versions()
         reports = (Evaluation(evaluation).json_path, Drift(drift).json_path)
         verdict = {
             "approved": True,
@@ -69,7 +78,7 @@ class Desk:
             "reason": "approved: all 3 rules pass",
             "model_digest": digest,
             "evidence": {path.name: digest_files(path) for path in reports},
-            "champion_version": versions[-1].version if versions else None,
+            "champion_version": versions[-1] if versions else None,
         }
         Decision(decision).write(verdict, "<p>decision</p>")
         return model, decision, evaluation, drift
@@ -93,4 +102,4 @@ class Desk:
             return [entry.read()["event"] for entry in checked(store.audit.entries())]
 
     def versions(self) -> list[int]:
-        return [version.version for version in published_versions(self.models, "text")]
+        return sorted(versions_of(self.store_of_models or self.models, "text"))

@@ -641,7 +641,8 @@ class Pending(Published):
     the keys `run`, `model_name`, `champion_version` (which the decision compared with, or null),
     `digests` (SHA-256 of what an approval is about: `saved_model`, and every other file in
     `loomline/` by its name), `records` (the run's folder of records, or ''), `approvers` (path of
-    the file of trusted keys) and `created` (ISO 8601, UTC).
+    the file of trusted keys) and `created` (ISO 8601, UTC). Its provenance has the key `base_path`
+    where it is to be published in an object store, and not where it waits.
     """
 
     @property
@@ -651,6 +652,15 @@ class Pending(Published):
     def read(self) -> dict[str, Any]:
         content: dict[str, Any] = read_json(self.pending_path)
         return content
+
+    @property
+    def base_path(self) -> str:
+        """The folder or URI of the models that it is to be published among.
+
+        Raises:
+            DataError: its provenance cannot be read.
+        """
+        return str(self.provenance().get("base_path") or self.path.parents[2])
 
     def digests(self) -> dict[str, str]:
         """What an approval is about, as it is now.

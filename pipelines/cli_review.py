@@ -78,7 +78,7 @@ def approve(
     with one_line():
         version, told = review.approve(comment, days)
     click.echo(told)
-    click.echo(f"version {version.version} is at {version.path}")
+    click.echo(f"version {version.version} is at {version.location}")
     _notify(f"{told}: version {version.version} is published", comment)
 
 

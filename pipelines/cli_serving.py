@@ -73,6 +73,7 @@ def serve(
     from pipelines.config import load_config
     from pipelines.present import models_of, output_of, present_stack
     from pipelines.stack import Ports, serving
+    from serving.storage import is_remote
 
     loaded = load_config(config, profile, overrides)
     name = loaded.push.model_name
@@ -86,7 +87,10 @@ def serve(
     root = output_of(config, output).root.resolve()
     ports = Ports(host, port, rest_port, http_port if gateway else None)
     url = store or f"sqlite:///{root / 'store.sqlite'}"
-    with serving(base_path, name, root / "logs", ports, url, auth) as (addresses, stop):
+    review = Path(models)
+    if is_remote(models):
+        review = Path(loaded.push.waiting or root / "models").resolve()
+    with serving(base_path, name, root / "logs", ports, url, auth, review) as (addresses, stop):
         present_stack(name, addresses)
         stop.wait()
         click.echo("stopping; what is under way is finished first")

@@ -131,6 +131,7 @@ def _arguments(config: Config, output: Output, image: str = "") -> tuple[dict[st
         **config.parameters(),
         "push_base_path": base_path,
         "push_approvers": str(approvers or ""),
+        "push_waiting": str(Path(config.push.waiting or output.models).resolve()),
         "source_digest": source,
         "code_digest": code,
         "drift_prompts": str(prompts or ""),

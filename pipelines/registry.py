@@ -54,7 +54,8 @@ def _training(use: Use) -> Definition:
     if hardware.volume:
         mount = hardware.volume.mount
         parameters["checkpoints"] = f"{mount}/checkpoints"
-        parameters["push_base_path"] = parameters["push_base_path"] or f"{mount}/models"
+        for name in ("push_base_path", "push_waiting"):
+            parameters[name] = parameters[name] or f"{mount}/models"
     return Definition(training(config.kind, hardware), parameters)
 
 

@@ -17,7 +17,7 @@ from components.artifacts import (
     write_json,
 )
 from components.errors import ConfigError, DataError, LoomlineError
-from components.push.approved import publish_approved, published_from
+from components.push.approved import forget, publish_approved, published_from
 from components.summarize.records import Records, record_push
 from components.summarize.summarize import run as summarize
 from pipelines.registering import register
@@ -25,6 +25,7 @@ from serving.review.candidates import Candidate, read_candidate
 from serving.review.deciding import VALID_DAYS, decide
 from serving.review.errors import ReviewError
 from serving.review.signing import default_key_path, load_key, predicate_of
+from serving.storage import is_remote
 from serving.store import Approval, Store, StoreError, open_store
 
 _STORE = "store.sqlite"
@@ -36,12 +37,14 @@ class Review:
 
     Attributes:
         pending: what waits, or waited until it was published.
+        base_path: the folder or URI of the models that it is published among.
         key_path: the reviewer's private key; None for the usual place.
         approvers: the file of reviewers; None for the one that the run was given.
         url: of the store; None for the one in the run's output folder.
     """
 
     pending: Pending
+    base_path: str
     key_path: Path | None
     approvers: Path | None
     url: str | None
@@ -59,7 +62,10 @@ class Review:
         """
         folder = Path(run)
         if folder.resolve().parent.name == PENDING_FOLDER:
-            return cls(Pending(folder.resolve()), key_path, approvers, url)
+            waits = Pending(folder.resolve())
+            there = waits.provenance_path.is_file()
+            base_path = waits.base_path if there else str(waits.path.parents[2])
+            return cls(waits, base_path, key_path, approvers, url)
         found = [folder] if Records(folder).pending() else _named(run)
         if len(found) > 1:
             named = " and ".join(str(path) for path in found)
@@ -70,7 +76,8 @@ class Review:
                 "expected a run whose model waits for approval (loomline pending), or its folder "
                 f"of records. Received: {run}"
             )
-        return cls(waiting, key_path, approvers, url)
+        base_path = read_json(Records(found[0]).pending_path).get("base_path")
+        return cls(waiting, base_path or str(waiting.path.parents[2]), key_path, approvers, url)
 
     def approve(self, comment: str, days: float) -> tuple[Published, str]:
         """Approves and pushes; a second call goes on where a killed one stopped.
@@ -83,10 +90,13 @@ class Review:
             ReviewError: the reviewer may not decide, or somebody decided otherwise.
             StoreError: the store failed; the message says how far it came.
         """
-        base_path, model, run = self._names()
-        earlier = published_from(base_path, model, run)
+        model, run = self._names()
+        earlier = published_from(self.base_path, model, run)
         if earlier is not None:
             self._finish(earlier)
+            if is_remote(self.base_path) and self.pending.path.is_dir():
+                # A killed approval may have left it.
+                forget(self.pending)
             return earlier, f"{model}/{run} was approved before"
         approval, new = self._decide("approved", comment, days)
         published = self._settle_approved()
@@ -101,8 +111,8 @@ class Review:
             ReviewError: the reviewer may not decide, or somebody decided otherwise.
             StoreError: the store failed; nothing was decided.
         """
-        base_path, model, run = self._names()
-        earlier = published_from(base_path, model, run)
+        model, run = self._names()
+        earlier = published_from(self.base_path, model, run)
         if earlier is not None:
             raise ConfigError(
                 f"expected a model that waits. Received: {model}/{run}, published as version "
@@ -123,7 +133,7 @@ class Review:
             ReviewError: it cannot be read.
             StoreError: the store failed; the message says how far it came.
         """
-        _, model, run = self._names()
+        model, run = self._names()
         try:
             verdict = predicate_of(self.pending.approval_path.read_text("utf-8")).get("verdict")
         except (OSError, UnicodeDecodeError) as error:
@@ -162,14 +172,10 @@ class Review:
             shutil.copyfile(self.pending.approval_path, Records(Path(records)).approval_path)
             _sum_up(Path(records))
             self._enter(records)
-        # Renamed first, so that a reader never sees a part of it.
-        gone = self.pending.path.with_name(f".{self.pending.path.name}.rejected")
-        self.pending.path.rename(gone)
-        shutil.rmtree(gone)
+        forget(self.pending)
 
-    def _names(self) -> tuple[Path, str, str]:
-        folder = self.pending.path
-        return folder.parents[2], folder.parents[1].name, folder.name
+    def _names(self) -> tuple[str, str]:
+        return self.pending.path.parents[1].name, self.pending.path.name
 
     def _candidate(self) -> Candidate:
         return read_candidate(self.pending.path)
@@ -233,9 +239,8 @@ def settle_all(models: Path, approvers: Path | None, url: str | None) -> Iterato
         What happened to each, in one line; also what stands in its way.
     """
     for path in sorted(models.glob(f"*/{PENDING_FOLDER}/*/{PROVENANCE_FOLDER}/approval.json")):
-        review = Review(Pending(path.parents[1]), None, approvers, url)
         try:
-            yield review.settle()
+            yield Review.of(str(path.parents[1]), None, approvers, url).settle()
         except (LoomlineError, ReviewError, StoreError) as error:
             yield f"{path.parents[3].name}/{path.parents[1].name} still waits: {error}"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from components.errors import ServingError
 from pipelines.services import EmbeddedServer, Service
 from serving.review.signing import default_key_path
-from serving.storage import is_remote
 
 READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.5
@@ -48,7 +47,13 @@ class Addresses:
 
 @contextlib.contextmanager
 def serving(
-    base_path: Path | str, model_name: str, logs: Path, ports: Ports, store: str, auth: str
+    base_path: Path | str,
+    model_name: str,
+    logs: Path,
+    ports: Ports,
+    store: str,
+    auth: str,
+    review: Path,
 ) -> Iterator[tuple[Addresses, Stop]]:
     """Runs the parts; the gateway stops first, so that what is under way is answered.
 
@@ -59,6 +64,7 @@ def serving(
         ports: where to listen.
         store: URL of the gateway's store.
         auth: `none` or `keys`.
+        review: folder of models, among which some wait for a person.
 
     Yields:
         The addresses, once the model answers, and what ends the wait.
@@ -84,15 +90,11 @@ def serving(
         if ports.http is not None:
             flags = [f"--upstream={grpc}", f"--host={ports.host}", f"--port={ports.http}"]
             flags += [f"--models={model_name}", f"--store={store}", f"--auth={auth}"]
-            # In an object store no model waits for a person.
-            models = None if is_remote(str(base_path)) else Path(base_path).parent
-            if models is not None:
-                flags += [f"--review-models={models}", f"--review-key={default_key_path()}"]
+            flags += [f"--review-models={review}", f"--review-key={default_key_path()}"]
             front = parts.enter_context(Service("serving.gateway", flags, logs / "gateway.log"))
             front.when_ended(lambda: stop.ended(front))
             gateway = front.announced("Gateway on ")
-            if models is not None:
-                parts.enter_context(settling(models, store))
+            parts.enter_context(settling(review, store))
         _wait_for_model(grpc, model_name, stop)
         yield Addresses(grpc, rest, gateway), stop
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import Decision, Pending, Published, published_versions
-from components.errors import ApprovalError
+from components.artifacts import Decision, Pending, Published, read_json
+from components.errors import ApprovalError, PublishError
 from components.push.approval import Approval, opened, read_approvers, verify
 from components.push.publish import adopt, exclusive
+from components.push.remote import file_beside, local_version, publish_as, versions_of
+from serving.storage import is_remote
 
 
 def publish_approved(
@@ -36,23 +39,55 @@ def publish_approved(
         PublishError: the base path cannot be written; what waits stays as it was.
     """
     content = pending.read()
-    base_path, model_name = pending.path.parents[2], pending.path.parents[1].name
+    here, model_name = pending.path.parents[2], pending.path.parents[1].name
     found = _envelope(pending) if envelope is None else envelope
     trusted = read_approvers(approvers)
-    with exclusive(base_path, model_name) as folder:
+    with exclusive(here, model_name) as folder:
         approval = verify(found, trusted, now or datetime.now(UTC))
+        # From here on the provenance, which says where to, is what was approved.
         _check_approval(approval, pending, content, model_name)
+        base_path = pending.base_path
+        if is_remote(base_path):
+            return _publish_remotely(pending, approval, found, base_path, model_name)
         _check_place(approval, base_path, model_name)
         return adopt(folder, pending.path, lambda: _lay_down(pending, found))
 
 
-def published_from(base_path: Path, model_name: str, run: str) -> Published | None:
-    """The version that a run's approved candidate became, or None."""
-    for version in reversed(published_versions(base_path, model_name)):
-        waited = Pending(version.path)
-        if waited.pending_path.is_file() and waited.read().get("run") == run:
-            return version
+def published_from(base_path: Path | str, model_name: str, run: str) -> Published | None:
+    """The version that a run's approved candidate became, or None.
+
+    Raises:
+        PublishError: the object store cannot be read.
+    """
+    for _, location in sorted(versions_of(base_path, model_name).items(), reverse=True):
+        waited = file_beside(location, "pending.json")
+        if waited is not None and read_json(waited).get("run") == run:
+            return local_version(location)
     return None
+
+
+def forget(pending: Pending) -> None:
+    """Removes what waited, in one step for every reader."""
+    gone = pending.path.with_name(f".{pending.path.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    pending.path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _publish_remotely(
+    pending: Pending, approval: Approval, envelope: bytes, base_path: str, model_name: str
+) -> Published:
+    """Takes what waited to an object store; killed, the next call goes on."""
+    earlier = published_from(base_path, model_name, pending.path.name)
+    if earlier is None or _nonce(earlier.approval_path) != approval.predicate["nonce"]:
+        last = _check_place(approval, base_path, model_name)
+        _lay_down(pending, envelope)
+        try:
+            earlier = publish_as(pending.path, base_path, model_name, last + 1)
+        except PublishError as error:
+            raise PublishError(f"{error}; the model still waits at {pending.path}") from None
+    forget(pending)
+    return earlier
 
 
 def _envelope(pending: Pending) -> bytes:
@@ -107,20 +142,23 @@ def _check_approval(
         )
 
 
-def _check_place(approval: Approval, base_path: Path, model_name: str) -> None:
+def _check_place(approval: Approval, base_path: str, model_name: str) -> int:
     """Whether the record is fresh, and what it was weighed against is still what is served.
+
+    Returns:
+        The newest version, or 0.
 
     Raises:
         ApprovalError: it is not.
     """
-    versions = published_versions(base_path, model_name)
-    for version in versions:
-        if approval.predicate["nonce"] == _nonce(version):
+    versions = versions_of(base_path, model_name)
+    for version, location in versions.items():
+        if approval.predicate["nonce"] == _nonce_at(location):
             raise ApprovalError(
                 f"expected an approval that was not used yet. Received: that of version "
-                f"{version.version}, published already; approve the run anew"
+                f"{version}, published already; approve the run anew"
             )
-    newest = versions[-1].version if versions else None
+    newest = max(versions, default=None)
     weighed = approval.predicate["champion_version"]
     if newest != weighed:
         named = ["no version" if one is None else f"version {one}" for one in (weighed, newest)]
@@ -128,12 +166,18 @@ def _check_place(approval: Approval, base_path: Path, model_name: str) -> None:
             f"expected the approved model to follow {named[0]}, which it was compared with. "
             f"Received: {named[1]} is the newest by now; run the pipeline again"
         )
+    return newest or 0
 
 
-def _nonce(version: Published) -> object:
+def _nonce_at(location: str) -> object:
     """Of the approval that published a version; None where there is none that can be read."""
+    path = file_beside(location, "approval.json")
+    return None if path is None else _nonce(path)
+
+
+def _nonce(path: Path) -> object:
     try:
-        payload, _, _ = opened(version.approval_path.read_bytes())
+        payload, _, _ = opened(path.read_bytes())
         return json.loads(payload)["predicate"]["nonce"]
     except (OSError, ApprovalError, ValueError, KeyError, TypeError):
         return None

@@ -22,6 +22,7 @@ def push(
     model_name: str,
     base_path: str,
     approvers: str,
+    waiting: str,
     provenance: dict,
     records: str,
     pushed: Output[Artifact],

@@ -30,6 +30,12 @@ class PushOptions(BaseModel):
         "it is set, the model waits until one of them approves it.",
     )
 
+    waiting: str = Field(
+        default="",
+        description="Local or mounted folder in which a model waits for approval where base_path "
+        "is an object store; empty for 'models' inside the output folder.",
+    )
+
     @model_validator(mode="after")
     def _place_fits(self) -> Self:
         if "://" in self.base_path and not is_remote(self.base_path):
@@ -37,10 +43,9 @@ class PushOptions(BaseModel):
                 "expected base_path to be a local or mounted folder, gs:// or s3://. "
                 f"Received: {self.base_path}"
             )
-        if self.approvers and is_remote(self.base_path):
+        if "://" in self.waiting:
             raise ValueError(
-                "expected base_path to be a local or mounted folder where people approve models "
-                f"(approvers), because a model waits there. Received: {self.base_path}; give a "
-                "folder, or leave the decision to the gate (gate.approval: auto)"
+                "expected waiting to be a local or mounted folder, where people look at the model. "
+                f"Received: {self.waiting}"
             )
         return self

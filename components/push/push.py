@@ -71,8 +71,8 @@ def run(
         AlteredModelError: the model is not the one that was evaluated and decided about.
         ModelError: there is no SavedModel.
         DataError: a file of the decision, the evaluation or the drift report is missing.
-        ConfigError: no base path; the decision leaves the last word to people and nobody is
-            listed; the file of reviewers cannot be read.
+        ConfigError: no base path, or no place to wait; the decision leaves the last word to people
+            and nobody is listed; the file of reviewers cannot be read.
         PublishError: the base path cannot be written; earlier versions stay as they were.
     """
     if not options.base_path:
@@ -81,7 +81,10 @@ def run(
     _check_evidence(Decision(decision), Evaluation(evaluation), Drift(drift))
     approvers = _approvers(options, Decision(decision))
     attached = _attached(decision, evaluation, drift)
-    record = collect(digest, Decision(decision), Evaluation(evaluation), Drift(drift), provenance)
+    remote = is_remote(options.base_path)
+    # Where it goes is part of what is approved.
+    origin = {**provenance, "base_path": options.base_path} if approvers and remote else provenance
+    record = collect(digest, Decision(decision), Evaluation(evaluation), Drift(drift), origin)
 
     def fill(version: Path) -> None:
         copy_tree(Model(model).saved_model, version)
@@ -107,19 +110,19 @@ def run(
             }
             write_json(pending.pending_path, content)
 
-    if is_remote(options.base_path):
+    if remote and not approvers:
         newest = _newest_of(options.base_path, options.model_name, digest)
         if newest is None:
             newest = publish_remotely(options.base_path, options.model_name, fill)
             print(f"progress: published {newest.location}", flush=True)
         return newest
-    base_path = Path(options.base_path).absolute()
-    with exclusive(base_path, options.model_name) as folder:
-        newest = _newest_of(base_path, options.model_name, digest)
+    here = _waiting_place(options) if remote else Path(options.base_path).absolute()
+    with exclusive(here, options.model_name) as folder:
+        newest = _newest_of(options.base_path if remote else here, options.model_name, digest)
         if newest is not None:
             return newest
         if approvers:
-            waiting = Pending(pending_folder(base_path, options.model_name, _run_of(provenance)))
+            waiting = Pending(pending_folder(here, options.model_name, _run_of(provenance)))
             # A step that Kubeflow tries again must not replace what is being looked at.
             if not _waits(waiting, digest, Decision(decision)):
                 stage(folder, waiting.path, fill)
@@ -150,6 +153,20 @@ def _approvers(options: PushOptions, decision: Decision) -> str:
             f"reviewers add NAME --approvers {path}`"
         )
     return str(path)
+
+
+def _waiting_place(options: PushOptions) -> Path:
+    """The folder in which what goes to an object store waits for a person.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not options.waiting:
+        raise ConfigError(
+            "expected push.waiting to be a folder that reviewers see, because a model waits for "
+            f"approval there and not in {options.base_path}. Received: nothing"
+        )
+    return Path(options.waiting).absolute()
 
 
 def _run_of(provenance: dict[str, Any]) -> str:

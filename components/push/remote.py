@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from components.artifacts import Published, published_versions
+from components.artifacts import PROVENANCE_FOLDER, Published, published_versions
 from components.errors import PublishError
 from components.transfers import printed
 from serving.storage import (
+    MissingError,
     StorageError,
     TakenError,
     is_remote,
@@ -77,6 +78,33 @@ def publish_remotely(base: str, model_name: str, fill: Callable[[Path], None]) -
         fill(version)
         with _one_line():
             return local_version(_publish(version, _folder(base, model_name)))
+
+
+def publish_as(version: Path, base: str, model_name: str, number: int) -> Published:
+    """Publishes a folder as the version of that number, or of none.
+
+    Raises:
+        PublishError: the store refuses, or has another model under that number.
+    """
+    folder = _folder(base, model_name)
+    with _one_line():
+        return local_version(publish(version, folder, number, printed(f"{folder}/{number}")))
+
+
+def file_beside(location: str, name: str) -> Path | None:
+    """A file that lies in `loomline/` of a version, or None; of an object store only that file.
+
+    Raises:
+        PublishError: the object store cannot be read.
+    """
+    if not is_remote(location):
+        path = Published(Path(location)).provenance_folder / name
+        return path if path.is_file() else None
+    with _one_line():
+        try:
+            return snapshot(f"{location}/{PROVENANCE_FOLDER}/{name}")
+        except MissingError:
+            return None
 
 
 def _publish(version: Path, folder: str) -> str:

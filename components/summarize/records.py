@@ -80,6 +80,6 @@ def record_push(records: Path, published: Published) -> None:
         "model_digest": published.provenance()["model_digest"],
     }
     if isinstance(published, Pending):
-        write_json(kept.pending_path, about)
+        write_json(kept.pending_path, {**about, "base_path": published.base_path})
     else:
         write_json(kept.pushed_path, {"version": published.version, **about})

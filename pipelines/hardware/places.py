@@ -11,7 +11,7 @@ from serving.storage import is_remote
 
 # Parameters of the pipelines that name what has to outlive a pod; object stores do, too.
 _IN_STORES = ("push_base_path", "models")
-_ON_THE_VOLUME = ("records", "training_output", "push_approvers", "checkpoints")
+_ON_THE_VOLUME = ("records", "training_output", "push_approvers", "push_waiting", "checkpoints")
 
 
 def check_places(mount: str, values: Mapping[str, Any]) -> None:

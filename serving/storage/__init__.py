@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from serving.storage import local
-from serving.storage.errors import IntegrityError, StorageError, TakenError
+from serving.storage.errors import IntegrityError, MissingError, StorageError, TakenError
 from serving.storage.objects import Progress
 
 __all__ = [
     "IntegrityError",
+    "MissingError",
     "StorageError",
     "TakenError",
     "download",
@@ -167,7 +168,8 @@ def snapshot(
 
     Raises:
         IntegrityError: what came is not what the store has.
-        StorageError: nothing is there, or it cannot be read.
+        MissingError: nothing is there.
+        StorageError: it cannot be read.
     """
     from serving.storage import snapshots
 

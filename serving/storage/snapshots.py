@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from serving.storage.cache import cache_folder, digest_of, locked
-from serving.storage.errors import StorageError
+from serving.storage.errors import MissingError, StorageError
 from serving.storage.objects import Progress, Store, Stored, Sum, fetch, inside
 
 _WILD = re.compile(r"[*?\[]")
@@ -31,7 +31,7 @@ def snapshot(
             folder_of = fixed[: fixed.rfind("/") + 1]
             found = [one for one in store.listing(bucket, folder_of) if one.key[-1] != "/"]
         if not found:
-            raise StorageError(f"expected files at {uri}. Received: no such file or folder")
+            raise MissingError(f"expected files at {uri}. Received: no such file or folder")
         place = (store.scheme, bucket)
         name = digest_of(*place, *(part for one in found for part in (one.key, one.size, one.tag)))
         cache = cache or cache_folder()

@@ -53,7 +53,7 @@ def test_a_server_that_dies_while_loading_ends_the_wait(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'store.sqlite'}"
     with (
         pytest.raises(ServingError, match=r"serving\.server ended with SIGKILL; ") as caught,
-        serving(tmp_path / "models", "text", logs, ports, store, "none"),
+        serving(tmp_path / "models", "text", logs, ports, store, "none", tmp_path),
     ):
         pass
     seconds = time.monotonic() - killed[0]

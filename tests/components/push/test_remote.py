@@ -117,7 +117,7 @@ def test_a_bucket_that_is_not_there_is_one_line(remote: str, candidate: Make) ->
     ("options", "said"),
     [
         ({"base_path": "hdfs://host/models"}, "gs:// or s3://. Received: hdfs://host/models"),
-        ({"base_path": "s3://b/models", "approvers": "a.json"}, "gate.approval: auto"),
+        ({"base_path": "s3://b/models", "waiting": "s3://b/waits"}, "a local or mounted folder, w"),
     ],
 )
 def test_a_place_that_does_not_fit_is_refused_in_the_configuration(
