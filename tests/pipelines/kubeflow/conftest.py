@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from gitlab_project import project  # noqa: F401
 
 from pipelines.cli import main
 from pipelines.compilation import Package, compile_config
