@@ -1,13 +1,15 @@
-"""Program of one worker of many: `python -m components.train.worker`, with TF_CONFIG set."""
+"""Program of one worker of many: `python -m components.train.worker`, with TF_CONFIG or --workers."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from components.errors import WorkerLostError, one_line_errors
 from components.options import chosen
+from components.train.cluster_config import INDEX, tf_config
 from components.train.options import TrainOptions
 
 
@@ -26,8 +28,16 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, required=True, help="the chief writes the model here")
     parser.add_argument("--logs", type=Path, required=True, help="and its events here")
+    parser.add_argument(
+        "--workers",
+        help=f"host:port of every worker, with commas, where no TF_CONFIG lists them; {INDEX} says "
+        "which of them this one is",
+    )
     arguments = parser.parse_args()
     with one_line_errors():
+        if arguments.workers:
+            hosts = arguments.workers.split(",")
+            os.environ["TF_CONFIG"] = tf_config(hosts, os.environ.get(INDEX, ""))
         options = chosen(
             TrainOptions, {"distribution": "multi_worker", **json.loads(arguments.options)}
         )
