@@ -14,6 +14,8 @@ import os
 import re
 from pathlib import Path
 
+_ATTEMPT = re.compile(r"(.+)\((\d+)\)")
+
 
 def earlier_mistake() -> str:
     """The message by which an earlier attempt of this step ended; empty where there was none.
@@ -41,9 +43,15 @@ def remember_mistake(message: str) -> None:
         note.write_text(message, "utf-8")
 
 
+def this_step() -> str:
+    """What this step of this run is called, the same for all its attempts; empty on a laptop."""
+    named = _ATTEMPT.fullmatch(os.environ.get("LOOMLINE_ATTEMPT", ""))
+    return named[1] if named else ""
+
+
 def _note() -> tuple[Path | None, int]:
     """Where the note of this step of this run lies, and which attempt this is, from 0."""
-    named = re.fullmatch(r"(.+)\((\d+)\)", os.environ.get("LOOMLINE_ATTEMPT", ""))
+    named = _ATTEMPT.fullmatch(os.environ.get("LOOMLINE_ATTEMPT", ""))
     folder = os.environ.get("LOOMLINE_MISTAKES")
     if named is None or not folder:
         return None, 0

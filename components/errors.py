@@ -7,6 +7,9 @@
     ├── RunnerError          a Beam runner cannot be reached, or failed
     ├── TrainingError        training cannot go on
     ├── WorkerLostError      a worker of many is gone; started again, they all resume
+    │   └── ClusterAwayError  the cluster's API does not answer; the step may be tried again
+    ├── WorkerFailedError    a worker of many ended by a defect, and not by a user's mistake
+    ├── ClusterError         the cluster refused a job, or cannot run it
     ├── ModelError           a model is missing, unreadable or unfit for its signatures
     │   └── AlteredModelError  its files are not the ones that were judged
     ├── RejectedModelError   the decision says no, or belongs to another model
@@ -30,6 +33,8 @@ from typing import NoReturn
 from components.attempts import earlier_mistake, remember_mistake
 
 USER_ERROR_EXIT_CODE = 2
+# Python's own for an exception that nobody caught.
+DEFECT_EXIT_CODE = 1
 # EX_TEMPFAIL of sysexits.h: not a mistake; to be tried again.
 TRY_AGAIN_EXIT_CODE = 75
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -66,6 +71,20 @@ class WorkerLostError(LoomlineError):
     """A worker of many is gone, and the others cannot go on without it."""
 
     exit_code = TRY_AGAIN_EXIT_CODE
+
+
+class ClusterAwayError(WorkerLostError):
+    """The cluster's API does not answer, and nobody knows how the workers fare."""
+
+
+class WorkerFailedError(LoomlineError):
+    """A worker of many ended by a defect, whose traceback is in its log."""
+
+    exit_code = DEFECT_EXIT_CODE
+
+
+class ClusterError(LoomlineError):
+    """The cluster refused a job, or cannot run it."""
 
 
 class ModelError(LoomlineError):

@@ -48,15 +48,47 @@ def _training(use: Use) -> Definition:
     from pipelines.training import FOUND_OUT, cluster_defaults, training
 
     config, hardware = use.config, use.hardware
+    _check_workers(config, hardware)
     parameters = {**config.parameters(), **RUN_DEFAULTS, **cluster_defaults(hardware)}
     for name in FOUND_OUT:
         del parameters[name]
+    if hardware.workers:
+        # What is learnt does not depend on it.
+        parameters["train_distribution"] = "multi_worker"
     if hardware.volume:
         mount = hardware.volume.mount
         parameters["checkpoints"] = f"{mount}/checkpoints"
         for name in ("push_base_path", "push_waiting"):
             parameters[name] = parameters[name] or f"{mount}/models"
     return Definition(training(config.kind, hardware), parameters)
+
+
+def _check_workers(config: Config, hardware: Hardware) -> None:
+    """Raises ConfigError where the configuration and the hardware differ about who trains."""
+    chosen = getattr(config.train, "distribution", None)
+    if hardware.workers is None:
+        if chosen == "multi_worker":
+            raise ConfigError(
+                "train.distribution=multi_worker expects a profile of hardware with workers, such "
+                "as --hardware workers. Received: one without"
+            )
+        return
+    if chosen is None:
+        raise ConfigError(
+            f"workers in the profile of hardware train text only. Received: {config.modality}, "
+            "whose families are trained by one process: take a profile without workers"
+        )
+    if chosen not in ("single", "multi_worker"):
+        raise ConfigError(
+            "train.distribution: expected multi_worker where the profile of hardware has workers. "
+            f"Received: {chosen}"
+        )
+    batch = int(getattr(config.train, "batch_size", 0))
+    if batch % hardware.replicas:
+        raise ConfigError(
+            f"train.batch_size: expected a multiple of the {hardware.replicas} devices that share "
+            f"it. Received: {batch}"
+        )
 
 
 def _monitoring(use: Use) -> Definition:

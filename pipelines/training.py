@@ -124,10 +124,12 @@ def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[st
         transformed = step(
             "transform", examples=checked.outputs["validated"], **of_the_run("code_digest")
         )
+        many = {"workers": parameters["hardware_workers"]} if hardware and hardware.workers else {}
         trained = step(
             "train",
             transformed=transformed.outputs["transformed"],
             graph=transformed.outputs["graph"],
+            **many,
             **of_the_run("checkpoints", "code_digest"),
         )
         rival = served(after=trained)

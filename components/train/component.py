@@ -13,6 +13,7 @@ from components.train.options import TrainOptions
     TrainOptions,
     checkpoints="Folder of the checkpoints that a killed run resumes from.",
     code_digest="Digest of the code; changed code is run anew.",
+    workers="The workers that train in this step's place, and where they run; empty for none.",
 )
 def train(
     transformed: Input[Dataset],
@@ -48,6 +49,7 @@ def train(
     model: Output[Model],
     logs: Output[Artifact],
     metrics: Output[Metrics],
+    workers: dict = {},  # noqa: B006 - Kubeflow wants the default itself
 ) -> None:
     """Trains a decoder-only Transformer and exports it for TensorFlow Serving."""
     chosen_values = dict(locals())
@@ -58,12 +60,15 @@ def train(
     from components.options import chosen
     from components.train.options import TrainOptions
     from components.train.train import run
+    from components.workers.launch import train_on_workers
+    from components.workers.options import Workers
 
     folders = [Path(artifact.path) for artifact in (transformed, graph, model, logs)]
     with one_line_errors():
         source, learned, written, events = folders
         options = chosen(TrainOptions, chosen_values)
-        figures = run(source, learned, options, Path(checkpoints), written, events)
+        places = (source, learned, options, Path(checkpoints), written, events)
+        figures = train_on_workers(*places, chosen(Workers, workers)) if workers else run(*places)
         model.metadata["digest"] = artifacts.Model(written).digest()
     for name, value in figures.items():
         metrics.log_metric(name, value)

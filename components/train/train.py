@@ -73,7 +73,7 @@ def run(
         trained = train_on_mesh(examples, options, checkpoints, logs, graph)
         _write(trained.model, trained.card, options, graph, written)
         trained.checkpoint.remove()
-        return _figures(trained.card)
+        return figures_of(trained.card)
     training = Training(examples, options, checkpoints, logs, graph)
     training.run()
     card = training.card()
@@ -83,12 +83,13 @@ def run(
     training.learner.finish()
     if training.chief:
         training.checkpoint.remove()
-    return _figures(card)
+    return figures_of(card)
 
 
-def _figures(card: dict[str, Any]) -> dict[str, float]:
-    names = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
-    return {name: float(card[name]) for name in names}
+def figures_of(card: dict[str, Any]) -> dict[str, float]:
+    """What the step tells of a trained model, by the model's card."""
+    figures = ("loss", "eval_loss", "steps", "parameters", "tokens_per_second", "seconds")
+    return {name: float(card[name]) for name in figures}
 
 
 def _write(

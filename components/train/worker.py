@@ -1,4 +1,4 @@
-"""Program of one worker of many: `python -m components.train.worker`, with TF_CONFIG or --workers."""
+"""Program of one worker of many: `python -m components.train.worker`, by TF_CONFIG or --workers."""
 
 from __future__ import annotations
 

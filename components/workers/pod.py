@@ -1,4 +1,4 @@
-"""A worker's pod: the train step's image and volume, the model's nodes, and no right to anything."""
+"""A worker's pod: the train step's image and volume, the model's nodes, and no rights."""
 
 from __future__ import annotations
 
@@ -45,8 +45,18 @@ def container(workers: Workers, name: str, arguments: list[str], port: str) -> O
     }
 
 
+def template(workers: Workers, only: Object) -> Object:
+    """The pod around a container, as a job's template has it."""
+    # A sidecar would stand between workers that meet, and keep a pod from ending.
+    alone = {"sidecar.istio.io/inject": "false"}
+    return {
+        "metadata": {"labels": dict(alone), "annotations": dict(alone)},
+        "spec": specification(workers, only),
+    }
+
+
 def specification(workers: Workers, only: Object) -> Object:
-    """The pod around a container.
+    """The pod without its labels.
 
     It may be started once only: a worker that comes back alone finds no peers that wait for it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.workers.plan import SPARE_SECONDS, Job, Plan, Resource
-from components.workers.pod import container, specification
+from components.workers.pod import container, template
 
 TF_JOB = Resource("kubeflow.org", "v1", "tfjobs", "TFJob")
 # Names that the operator looks for; from the port's it makes TF_CONFIG.
@@ -34,11 +34,7 @@ def make(plan: Plan) -> Job:
                 "Worker": {
                     "replicas": plan.workers.count,
                     "restartPolicy": "Never",
-                    "template": {
-                        # A sidecar would keep the pod from ending, and workers from meeting.
-                        "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}},
-                        "spec": specification(plan.workers, worker),
-                    },
+                    "template": template(plan.workers, worker),
                 }
             },
         },

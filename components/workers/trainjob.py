@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from components.train.cluster_config import node_hosts
 from components.workers.plan import PORT, SPARE_SECONDS, Job, Object, Plan, Resource
-from components.workers.pod import COMMAND, container, resources, specification
+from components.workers.pod import COMMAND, container, resources, template
 
 TRAIN_JOB = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
 RUNTIME = Resource("trainer.kubeflow.org", "v1alpha1", "trainingruntimes", "TrainingRuntime")
@@ -56,7 +56,7 @@ def make(plan: Plan) -> Job:
 
 def _runtime(plan: Plan, arguments: list[str]) -> Object:
     count = plan.workers.count
-    pod = specification(plan.workers, container(plan.workers, NODE, arguments, "tensorflow"))
+    pod = template(plan.workers, container(plan.workers, NODE, arguments, "tensorflow"))
     job = {
         "metadata": {"labels": dict(ANCESTOR)},
         "spec": {
@@ -66,7 +66,7 @@ def _runtime(plan: Plan, arguments: list[str]) -> Object:
             # One worker lost is all lost: this program starts them again together.
             "backoffLimit": 0,
             "activeDeadlineSeconds": 60 * plan.workers.deadline_minutes,
-            "template": {"spec": pod},
+            "template": pod,
         },
     }
     return {

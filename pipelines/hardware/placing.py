@@ -40,6 +40,7 @@ _DESCRIPTIONS = {
     "hardware_accelerator_count": "How many accelerators each of those steps gets.",
     "hardware_node_selector": "Labels of the nodes that the model's steps run on.",
     "hardware_tolerations": "Taints that the model's steps tolerate, as Kubernetes writes them.",
+    "hardware_workers": "The workers that train: how many, in what job, what each gets and where.",
     "cluster_volume": "Claim of the volume for models, checkpoints and records.",
     "cluster_secret": "Secret with webhook_url, smtp_url, aws_access_key_id and "
     "aws_secret_access_key; it may be missing, and so may each key.",
@@ -65,7 +66,31 @@ def defaults(hardware: Hardware) -> dict[str, Any]:
         values["hardware_accelerator_count"] = str(hardware.accelerator.count)
     if hardware.volume:
         values["cluster_volume"] = hardware.volume.claim
+    if hardware.workers:
+        values["hardware_workers"] = _workers(hardware)
     return values
+
+
+def _workers(hardware: Hardware) -> dict[str, Any]:
+    """What `components.workers.options.Workers` wants to know."""
+    assert hardware.workers is not None
+    assert hardware.volume is not None
+    accelerator = hardware.accelerator
+    return {
+        **hardware.workers.model_dump(mode="json"),
+        "deadline_minutes": hardware.timeout_minutes.train,
+        "image": hardware.image,
+        "cpu": hardware.cpu,
+        "memory": hardware.memory,
+        "accelerator_type": accelerator.type if accelerator else "",
+        "accelerator_count": accelerator.count if accelerator else 0,
+        "node_selector": hardware.all_node_selector,
+        "tolerations": hardware.all_tolerations,
+        "shared_memory": hardware.shared_memory,
+        "scratch": hardware.scratch,
+        "claim": hardware.volume.claim,
+        "mount": hardware.volume.mount,
+    }
 
 
 def descriptions(hardware: Hardware) -> dict[str, str]:
@@ -99,7 +124,9 @@ def place(
     """
     from kfp import kubernetes
 
-    of_the_model = step in hardware.model_steps
+    # Where workers train, the step itself only looks after them.
+    looks_on = step == "train" and hardware.workers is not None
+    of_the_model = step in hardware.model_steps and not looks_on
     kind = "hardware_" if of_the_model else "hardware_data_"
     cpu, memory = parameters[f"{kind}cpu"], parameters[f"{kind}memory"]
     task.set_cpu_request(cpu).set_cpu_limit(cpu)

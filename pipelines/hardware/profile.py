@@ -73,6 +73,24 @@ class Volume(_Strict):
     mount: str = Field(default="/loomline", pattern="^/.*[^/]$", description="Where steps see it.")
 
 
+class Workers(_Strict):
+    """Pods that train together, as a job of Kubeflow Trainer; each gets what a step would get."""
+
+    count: int = Field(ge=2, description="How many share each training step.")
+    job: Literal["TrainJob", "TFJob"] = Field(
+        default="TrainJob",
+        description="TrainJob of Kubeflow Trainer 2, or TFJob of the older Training Operator.",
+    )
+    restarts: int = Field(
+        default=3,
+        ge=0,
+        description="How often all are started again because one was lost; they resume.",
+    )
+    pending_minutes: float = Field(
+        default=30, gt=0, description="How long to wait for nodes and images for all of them."
+    )
+
+
 class Hardware(_Strict):
     """One profile."""
 
@@ -98,6 +116,11 @@ class Hardware(_Strict):
     retries: Retries = Retries()
     timeout_minutes: Timeouts = Timeouts()
     volume: Volume | None = Field(default=Volume(), description="None: nothing outlives a run.")
+    workers: Workers | None = Field(
+        default=None,
+        description="None: the train step trains by itself. Otherwise it has these train, and gets "
+        "what a step gets that does not compute with the model.",
+    )
     secret: str = Field(
         default="loomline",
         min_length=1,
@@ -116,6 +139,21 @@ class Hardware(_Strict):
         if self.accelerator and not self.model_steps:
             raise ValueError("expected model_steps for the accelerator. Received: none")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _workers_share_a_volume(self) -> Self:
+        if self.workers and not self.volume:
+            raise ValueError(
+                "expected volume beside workers, which share data and checkpoints on it. Received: "
+                "volume: null"
+            )
+        return self
+
+    @property
+    def replicas(self) -> int:
+        """Devices that share a training step at least."""
+        each = self.accelerator.count if self.accelerator else 1
+        return each * (self.workers.count if self.workers else 1)
 
     @property
     def all_node_selector(self) -> dict[str, str]:
@@ -220,6 +258,7 @@ def _accepted(parents: list[str]) -> list[str]:
         "retries": Retries,
         "timeout_minutes": Timeouts,
         "volume": Volume,
+        "workers": Workers,
     }
     named = [inner[part] for part in parents if part in inner]
     return list((named[-1] if named else Hardware).model_fields)
