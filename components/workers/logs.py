@@ -82,9 +82,11 @@ class Follower:
 
     def _follow(self) -> None:
         since = int(time.monotonic() - self._heard) + _OVERLAP if self._last else None
+        known = self._last
         for line in self._cluster.log(self._pod, self._container, since):
+            # The kubelet writes times at full length, so that their texts sort as they do.
             at, _, text = line.partition(" ")
-            if at <= self._last:
+            if at <= known:
                 continue
             self._last, self._heard = at, time.monotonic()
             if text.startswith(ERROR_PREFIX):

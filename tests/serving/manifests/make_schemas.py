@@ -3,8 +3,9 @@
     python tests/serving/manifests/make_schemas.py .tools/schemas
 
 Kubernetes' own come from its Go module, which holds the OpenAPI of the API server; those of the
-Prometheus operator from the CRDs in its module; KServe's from the types of its Python SDK. Strict
-means that a field which is not in the schema is a mistake. What is there already is not made anew.
+Prometheus operator, of Kubeflow Trainer and of its predecessor from the CRDs in their modules;
+KServe's from the types of its Python SDK. Strict means that a field which is not in the schema is a
+mistake. What is there already is not made anew.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 # The newest patch of the three newest minor versions that the module proxy had in November 2026.
 KUBERNETES = ("v1.37.2", "v1.36.3", "v1.35.4")
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+# TrainJob and TrainingRuntime, with the JobSet in it; and TFJob.
+TRAINER = "github.com/kubeflow/trainer/v2@v2.0.0"
+TRAINING_OPERATOR = "github.com/kubeflow/training-operator@v1.9.3"
 KSERVE = (
     "kserve==0.21.0 "
     "--hash=sha256:df9bc5888704d9085015e08f1a8fced5ff0698f3becc6212d4e7b8234c71623b\n"
@@ -37,21 +43,28 @@ def main() -> None:
     for version in KUBERNETES:
         if not _done(root / version):
             _write(root / version, kubernetes(_module(f"k8s.io/kubernetes@{version}")))
-    if not _done(root / "crds"):
+    sources = "\n".join((KUBERNETES[0], OPERATOR, TRAINER, TRAINING_OPERATOR, KSERVE))
+    if not _done(root / "crds", sources):
         definitions = strict_definitions(_module(f"k8s.io/kubernetes@{KUBERNETES[0]}"))
-        found = {**operator(_module(OPERATOR), definitions), **kserve(definitions)}
-        _write(root / "crds", found)
+        files = [
+            *sorted((_module(OPERATOR) / "jsonnet/prometheus-operator").glob("*-crd.json")),
+            *sorted((_module(TRAINER) / "manifests/base/crds").glob("trainer.kubeflow.org_*")),
+            _module(TRAINING_OPERATOR) / "manifests/base/crds/kubeflow.org_tfjobs.yaml",
+        ]
+        found = {**custom(files, definitions), **kserve(definitions)}
+        _write(root / "crds", found, sources)
 
 
-def _done(folder: Path) -> bool:
-    return (folder / ".done").is_file()
+def _done(folder: Path, sources: str = "") -> bool:
+    note = folder / ".done"
+    return note.is_file() and note.read_text("utf-8") == sources
 
 
-def _write(folder: Path, schemas: dict[str, Schema]) -> None:
+def _write(folder: Path, schemas: dict[str, Schema], sources: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas.items():
         (folder / f"{name}.json").write_text(json.dumps(schema), "utf-8")
-    (folder / ".done").touch()
+    (folder / ".done").write_text(sources, "utf-8")
     print(f"{len(schemas)} schemas in {folder}")
 
 
@@ -143,11 +156,11 @@ def _references(schema: Any) -> Iterator[str]:
 _METADATA = {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
 
-def operator(module: Path, definitions: dict[str, Schema]) -> dict[str, Schema]:
-    """Schemas of the Prometheus operator's kinds."""
+def custom(files: list[Path], definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Schemas of the kinds that definitions of custom resources, in JSON or YAML, define."""
     schemas = {}
-    for file in sorted((module / "jsonnet/prometheus-operator").glob("*-crd.json")):
-        spec = json.loads(file.read_text("utf-8"))["spec"]
+    for file in files:
+        spec = yaml.safe_load(file.read_text("utf-8"))["spec"]
         for version in spec["versions"]:
             schema = strict(version["schema"]["openAPIV3Schema"])
             # CRDs leave metadata to the API server, which knows what it may hold.
