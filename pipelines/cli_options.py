@@ -36,7 +36,7 @@ HARDWARE = click.option(
     "--hardware",
     default="cpu",
     show_default=True,
-    help="Where the steps run: cpu, gpu, tpu, or the path of a YAML file.",
+    help="Where the steps run: cpu, gpu, tpu, workers, or the path of a YAML file.",
 )
 SPOT = click.option(
     "--spot", is_flag=True, help="Run the model's steps on nodes that may be taken away."

@@ -9,7 +9,7 @@ from typing import Any
 from kfp import dsl
 
 from components.push.champion import AUTO
-from pipelines.hardware.placing import defaults, place
+from pipelines.hardware.placing import defaults, place, workers
 from pipelines.hardware.placing import descriptions as hardware_descriptions
 from pipelines.hardware.profile import Hardware
 from pipelines.modalities import Modality
@@ -24,6 +24,7 @@ STORES = ("ingest", "champion", "push")
 COMPARES = ("evaluate", "drift", "gate")
 # Parameters of a local run that a step finds out on a cluster.
 FOUND_OUT = ("champion_digest",)
+WORKERS = {"hardware_workers": "The workers that train: how many, in what job, what each gets."}
 NOTIFY = {"notify": "Tell people of a run that waits for approval, was rejected or failed."}
 
 
@@ -42,6 +43,7 @@ def training(modality: Modality, hardware: Hardware | None = None) -> Any:
         for name in FOUND_OUT:
             del parameters[name], described[name]
         described |= {**NOTIFY, **hardware_descriptions(hardware)}
+        described |= WORKERS if hardware.workers else {}
 
     return typed_pipeline(
         f"loomline-training-{modality.name}",
@@ -54,7 +56,8 @@ def training(modality: Modality, hardware: Hardware | None = None) -> Any:
 
 def cluster_defaults(hardware: Hardware) -> dict[str, Any]:
     """The parameters that a compiled pipeline has beside those of a local run."""
-    return {"notify": True, "champion": AUTO, **defaults(hardware)}
+    many = {"hardware_workers": workers(hardware)} if hardware.workers else {}
+    return {"notify": True, "champion": AUTO, **defaults(hardware), **many}
 
 
 def _steps(modality: Modality, hardware: Hardware | None, parameters: Mapping[str, Any]) -> None:

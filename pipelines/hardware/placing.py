@@ -40,7 +40,6 @@ _DESCRIPTIONS = {
     "hardware_accelerator_count": "How many accelerators each of those steps gets.",
     "hardware_node_selector": "Labels of the nodes that the model's steps run on.",
     "hardware_tolerations": "Taints that the model's steps tolerate, as Kubernetes writes them.",
-    "hardware_workers": "The workers that train: how many, in what job, what each gets and where.",
     "cluster_volume": "Claim of the volume for models, checkpoints and records.",
     "cluster_secret": "Secret with webhook_url, smtp_url, aws_access_key_id and "
     "aws_secret_access_key; it may be missing, and so may each key.",
@@ -66,13 +65,11 @@ def defaults(hardware: Hardware) -> dict[str, Any]:
         values["hardware_accelerator_count"] = str(hardware.accelerator.count)
     if hardware.volume:
         values["cluster_volume"] = hardware.volume.claim
-    if hardware.workers:
-        values["hardware_workers"] = _workers(hardware)
     return values
 
 
-def _workers(hardware: Hardware) -> dict[str, Any]:
-    """What `components.workers.options.Workers` wants to know."""
+def workers(hardware: Hardware) -> dict[str, Any]:
+    """What a step is told of the workers that train: see `components.workers.options.Workers`."""
     assert hardware.workers is not None
     assert hardware.volume is not None
     accelerator = hardware.accelerator

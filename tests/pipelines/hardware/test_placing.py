@@ -1,11 +1,14 @@
 """A compiled pipeline says where its steps run, as the profile of hardware has it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from components.errors import ConfigError
+from components.workers.options import Workers
 from pipelines.compilation import compile_config
 from pipelines.config import load_config
 from pipelines.hardware import Hardware, available_hardware, load_hardware
@@ -54,6 +57,11 @@ def spot(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return Compiled(load_hardware("gpu", spot=True), tmp_path_factory.mktemp("spot"))
 
 
+def looks_on(step: str, hardware: Hardware) -> bool:
+    """Whether workers do what the step would do."""
+    return step == "train" and hardware.workers is not None
+
+
 def test_every_step_runs_in_the_profiles_image(compiled: Compiled) -> None:
     assert {compiled.container(step)["image"] for step in EVERY_STEP} == {compiled.hardware.image}
 
@@ -62,7 +70,7 @@ def test_cores_and_memory_are_parameters(compiled: Compiled) -> None:
     hardware = compiled.hardware
     for step in EVERY_STEP:
         resources = compiled.container(step)["resources"]
-        of_the_model = step in hardware.model_steps
+        of_the_model = step in hardware.model_steps and not looks_on(step, hardware)
         cpu = hardware.cpu if of_the_model else hardware.data_cpu
         memory = hardware.memory if of_the_model else hardware.data_memory
         assert compiled.default(resources["resourceCpuLimit"]) == cpu
@@ -76,7 +84,7 @@ def test_only_the_models_steps_have_the_accelerator_and_its_nodes(compiled: Comp
     for step in EVERY_STEP:
         accelerator = compiled.container(step)["resources"].get("accelerator")
         pod = compiled.pod(step)
-        if step not in hardware.model_steps:
+        if step not in hardware.model_steps or looks_on(step, hardware):
             assert accelerator is None
             assert "nodeSelector" not in pod
             assert "tolerations" not in pod
@@ -143,7 +151,8 @@ def test_shared_memory_and_scratch_are_mounted(compiled: Compiled) -> None:
     for step in EVERY_STEP:
         mounts = {one["mountPath"]: one for one in compiled.pod(step).get("emptyDirMounts", [])}
         assert mounts["/tmp"]["sizeLimit"] == compiled.hardware.scratch
-        wanted = compiled.hardware.shared_memory if step in compiled.hardware.model_steps else ""
+        of_the_model = step in compiled.hardware.model_steps
+        wanted = compiled.hardware.shared_memory if of_the_model else ""
         assert mounts.get("/dev/shm", {}).get("sizeLimit", "") == wanted
 
 
@@ -177,3 +186,57 @@ def test_without_a_volume_nothing_is_mounted(tmp_path: Path) -> None:
     for step in ("evaluate", "drift", "gate"):
         [secret] = bare.pod(step)["secretAsEnv"]
         assert "AWS_ACCESS_KEY_ID" in {one["envVar"] for one in secret["keyToEnv"]}
+
+
+def test_workers_get_what_the_profile_says_and_their_step_only_looks_on(tmp_path: Path) -> None:
+    gpu = load_hardware("gpu", spot=True)
+    many = Hardware.model_validate({**gpu.model_dump(), "workers": {"count": 2, "job": "TFJob"}})
+    compiled = Compiled(many, tmp_path)
+    told = compiled.parameters["hardware_workers"]
+    assert told["parameterType"] == "STRUCT"
+    assert told["description"]
+    # As Kubeflow hands a struct on: every number is a fraction.
+    workers = Workers.model_validate(json.loads(json.dumps(told["defaultValue"])))
+    assert (workers.count, workers.job) == (2, "TFJob")
+    assert (workers.accelerator_type, workers.accelerator_count) == ("nvidia.com/gpu", 1)
+    assert (workers.cpu, workers.memory, workers.image) == (gpu.cpu, gpu.memory, gpu.image)
+    assert workers.node_selector == gpu.all_node_selector
+    assert [one.model_dump() for one in workers.tolerations] == [
+        {"key": "", "value": "", "effect": "", "operator": "Equal", **one}
+        for one in gpu.all_tolerations
+    ]
+    assert (workers.shared_memory, workers.scratch) == (gpu.shared_memory, gpu.scratch)
+    assert (workers.claim, workers.mount) == ("loomline", "/loomline")
+    assert workers.deadline_minutes == gpu.timeout_minutes.train
+    given = compiled.task("train")["inputs"]["parameters"]["workers"]
+    assert compiled.default(given["componentInputParameter"]) == told["defaultValue"]
+    assert compiled.parameters["train_distribution"]["defaultValue"] == "multi_worker"
+    assert "accelerator" not in compiled.container("train")["resources"]
+    assert "accelerator" in compiled.container("evaluate")["resources"]
+
+
+@pytest.mark.parametrize(
+    ("config", "hardware", "overrides", "told"),
+    [
+        ("text", "workers", ["train.batch_size=6"], "a multiple of the 4 devices that share it"),
+        ("text", "workers", ["train.distribution=mirrored"], "expected multi_worker where the pro"),
+        ("text", "cpu", ["train.distribution=multi_worker"], "a profile of hardware with workers"),
+        ("image", "workers", [], "train text only. Received: image"),
+        ("table", "workers", [], "train text only. Received: table"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_hardware_is_refused_at_once(
+    config: str, hardware: str, overrides: list[str], told: str, tmp_path: Path
+) -> None:
+    loaded = load_config(config, overrides=overrides)
+    with pytest.raises(ConfigError, match=told):
+        compile_config(loaded, tmp_path / "p.yaml", hardware=load_hardware(hardware))
+
+
+def test_monitoring_is_not_told_of_workers(tmp_path: Path) -> None:
+    path = tmp_path / "monitoring.yaml"
+    many = load_hardware("workers")
+    package = compile_config(load_config("text"), path, pipeline="monitoring", hardware=many)
+    assert "hardware_workers" not in package.parameters
+    # What it starts is: the profile is handed on whole.
+    assert "workers" in json.dumps(package.parameters)

@@ -15,11 +15,11 @@ def written(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_three_profiles_ship() -> None:
-    assert available_hardware() == ["cpu", "gpu", "tpu"]
+def test_four_profiles_ship() -> None:
+    assert available_hardware() == ["cpu", "gpu", "tpu", "workers"]
     assert load_hardware("cpu").accelerator is None
     images = [load_hardware(name).image for name in available_hardware()]
-    assert images == [IMAGE, f"{IMAGE}-gpu", f"{IMAGE}-tpu"]
+    assert images == [IMAGE, f"{IMAGE}-gpu", f"{IMAGE}-tpu", IMAGE]
     gpu, tpu = load_hardware("gpu").accelerator, load_hardware("tpu").accelerator
     assert gpu
     assert tpu
@@ -33,6 +33,12 @@ def test_spot_adds_labels_and_taints() -> None:
     assert len(asked.all_tolerations) == len(usual.all_tolerations) + 1
     # An empty effect would be one that Kubernetes does not know.
     assert all(all(one.values()) for one in asked.all_tolerations)
+
+
+def test_replicas_are_the_devices_of_all_workers(tmp_path: Path) -> None:
+    assert load_hardware("gpu").replicas == 1
+    both = "workers: {count: 4}\naccelerator: {type: nvidia.com/gpu, count: 2}"
+    assert load_hardware(written(tmp_path, both)).replicas == 8
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
@@ -54,6 +60,10 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("retries: {count: 99}", "retries.count: input should be less than or equal to 10"),
         ("retries: {factor: 1.5}", "retries.factor: input should be a valid integer"),
         ("volume: {claim: a, mount: data}", "volume.mount: string should match pattern"),
+        ("workers: {count: 1}", "workers.count: input should be greater than or equal to 2"),
+        ("workers: {count: 2, job: PyTorchJob}", "workers.job: input should be 'TrainJob' or"),
+        ("workers: {number: 2}", "unknown key workers.number. Accepted: count, job, restarts"),
+        ("workers: {count: 2}\nvolume: null", "expected volume beside workers"),
         ("- a list", "input should be a valid dictionary"),
         ("a: [", "expected a YAML file in UTF-8. Received: while parsing"),
     ],
@@ -66,7 +76,9 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, said: str) -> None
 
 
 def test_an_unknown_profile_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"no hardware 'gqu': expected .* one of cpu, gpu, tpu"):
+    with pytest.raises(
+        ConfigError, match=r"no hardware 'gqu': expected .* one of cpu, gpu, tpu, workers"
+    ):
         load_hardware("gqu")
 
 

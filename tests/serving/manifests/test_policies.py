@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from components.image import IMAGE
@@ -193,6 +194,36 @@ def test_what_asks_kubeflow_has_a_token_and_says_where_it_lies(overlay: Any) -> 
     plain = overlay("monitoring").pod("monitor")
     assert "--no-retrain" in plain.container["args"]
     assert not any("projected" in one for one in plain.spec["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("job", "group", "made"),
+    [
+        ("trainjob", "trainer.kubeflow.org", {"trainjobs", "trainingruntimes"}),
+        ("tfjob", "kubeflow.org", {"tfjobs"}),
+    ],
+)
+def test_what_a_step_may_do_that_starts_workers_is_little(
+    job: str, group: str, made: set[str], conform: Callable[[str, str], dict[str, Any]]
+) -> None:
+    text = (ROOT / f"manifests/workers/{job}-access.yaml").read_text("utf-8")
+    role, binding = yaml.safe_load_all(text)
+    assert (role["kind"], binding["kind"]) == ("Role", "RoleBinding")
+    given = {
+        (*rule["apiGroups"], name): set(rule["verbs"])
+        for rule in role["rules"]
+        for name in rule["resources"]
+    }
+    # It makes jobs, and of everything else it reads only: nothing may be changed or run into.
+    assert {name for (of, name), verbs in given.items() if "create" in verbs} == made
+    assert {of for (of, name) in given if name in made} == {group}
+    for (of, name), verbs in given.items():
+        assert verbs <= {"get", "list", "watch"} | ({"create", "delete"} if name in made else set())
+        assert of == group or name in ("pods", "pods/log", "events")
+    [subject] = binding["subjects"]
+    assert (subject["kind"], subject["name"]) == ("ServiceAccount", "pipeline-runner")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert conform("v1.37.2", text)["summary"]["valid"] == 2
 
 
 def test_a_token_is_for_one_audience_and_short(rendered: Any) -> None:
