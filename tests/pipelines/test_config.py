@@ -123,6 +123,17 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
         load_config("text", "fast")
 
 
+@pytest.mark.parametrize("modality", ["image", "table"])
+@pytest.mark.parametrize("chosen", ["mirrored", "multi_worker", "tpu", "single"])
+def test_a_family_is_told_that_one_process_trains_it(modality: str, chosen: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(modality, "quick", [f"train.distribution={chosen}"])
+    assert str(refused.value) == (
+        f"{modality}: train: distribution is for text: images and tables are trained by one "
+        f"process on one device. Received: {chosen!r}. Leave it out"
+    )
+
+
 def test_the_digest_follows_the_values() -> None:
     once, again = load_config("text"), load_config("text")
     assert once.digest() == again.digest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FamilyTrainOptions(BaseModel):
@@ -84,3 +84,14 @@ class FamilyTrainOptions(BaseModel):
     )
     xla: bool = Field(default=False, description="Compile the training step with XLA.")
     seed: int = Field(default=0, ge=0, description="Seed of initial weights, order and noise.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_process_trains(cls, values: Any) -> Any:
+        """Says more than that the key is unknown: for text it is not."""
+        if isinstance(values, dict) and "distribution" in values:
+            raise ValueError(
+                "distribution is for text: images and tables are trained by one process on one "
+                f"device. Received: {values['distribution']!r}. Leave it out"
+            )
+        return values
