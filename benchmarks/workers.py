@@ -121,7 +121,7 @@ def print_estimate(size: int, step: float) -> float:
         f"{sent:,.0f} bytes in 2 (n - 1) = {2 * (MANY - 1)} messages;\n"
         f"  at {BYTES_PER_SECOND / 1e9:.3g} GB/s (10 Gbit/s, 90% used) and "
         f"{MESSAGE_SECONDS * 1e6:.0f} us a message: {1000 * reduce:.1f} ms;\n"
-        f"  a step of one worker alone takes {1000 * step:.1f} ms (measured CPU time / {THREADS} threads);\n"
+        f"  a step of one worker alone takes {1000 * step:.1f} ms (CPU time / {THREADS} threads);\n"
         f"  nothing overlaps, no worker is slower than another: efficiency step / (step + reduce) "
         f"= {efficiency:.3f}, {MANY * efficiency:.1f} times one worker."
     )
@@ -211,16 +211,16 @@ def work(distribution: str, windows: Path) -> None:
             "distribution": distribution,
         }
     )
-    distribution = distribution_of(options)
-    learner = make_learner(VOCABULARY, options, distribution)
+    shared = distribution_of(options)
+    learner = make_learner(VOCABULARY, options, shared)
     batches = iter(np.load(windows).reshape(-1, BATCH, CONTEXT + 1))
     size = 0
     for line in sys.stdin:
         request = json.loads(line)
         wall, cpu, loss = time.perf_counter(), time.process_time(), 0.0
         if "reduces" in request:
-            assert distribution is not None
-            _reduce(distribution, size, request["reduces"])
+            assert shared is not None
+            _reduce(shared, size, request["reduces"])
         for _ in range(request.get("steps", 0)):
             loss = float(learner.train(next(batches))[0])
         answer = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
