@@ -49,12 +49,15 @@ async def one(gateway: Gateway, request: Request, model: str, run: str) -> Respo
         if candidate.champion_version is not None:
             champion = models / model / str(candidate.champion_version) / "loomline"
         config = reports.json_in(candidate.evidence / "provenance.json")
+        pages = reports.pages_in(_folders(candidate))
+        signed = reports.pages_in([candidate.evidence])
         return {
             **_summary(candidate),
             "decision": candidate.decision(),
             "origin": {name: config.get(name) for name in _ORIGIN},
             "source": ((config.get("config") or {}).get("ingest") or {}).get("source"),
-            "pages": reports.pages_in([candidate.evidence]),
+            "pages": pages,
+            "unsigned_pages": [page for page in pages if page not in signed],
             "samples": _samples(candidate.evidence),
             "champion_samples": _samples(champion) if champion else [],
         }
@@ -66,7 +69,7 @@ async def page(gateway: Gateway, request: Request, model: str, run: str, name: s
     """One of a candidate's reports, as HTML."""
     models = await _reviewer(gateway, request)
     candidate = await _careful(lambda: _candidate(models, model, run))
-    return await reports.page([candidate.evidence], name)
+    return await reports.page(_folders(candidate), name)
 
 
 async def verdict(gateway: Gateway, request: Request, model: str, run: str) -> Response:
@@ -140,6 +143,11 @@ def _candidate(models: Path, model: str, run: str) -> Candidate:
     if not path.is_dir():
         raise FileNotFoundError
     return read_candidate(path)
+
+
+def _folders(candidate: Candidate) -> list[Path]:
+    """Where its reports may lie: what a verdict is about first, then the rest that the run left."""
+    return [candidate.evidence, *([Path(candidate.records)] if candidate.records else [])]
 
 
 def _summary(candidate: Candidate) -> dict[str, Any]:

@@ -393,7 +393,10 @@ def candidate(tmp_path: Path, approvers: Path) -> Callable[..., Candidate]:
     """A candidate of that run."""
 
     def candidate(
-        run: str = "20261123-120000", champion: int | None = None, **evidence: str
+        run: str = "20261123-120000",
+        champion: int | None = None,
+        records: Path | str = "",
+        **evidence: str,
     ) -> Candidate:
         path = tmp_path / "models" / "text" / ".pending" / run
         (path / "loomline").mkdir(parents=True)
@@ -418,7 +421,7 @@ def candidate(tmp_path: Path, approvers: Path) -> Callable[..., Candidate]:
             "model_name": "text",
             "champion_version": champion,
             "digests": {"saved_model": "5" * 64, **digests},
-            "records": "",
+            "records": str(records),
             "approvers": str(approvers),
             "created": "2026-11-23T12:00:00+00:00",
         }

@@ -67,7 +67,7 @@ async function show(one) {
   const counts = ["pass", "warn", "fail"].map((word) => [word, decided.filter((each) => each.verdict === word).length]);
   $("#counts").textContent = counts.filter(([, count]) => count).map(([word, count]) => `${count} ${word}`).join(", ");
   $("#rules").replaceChildren(rules(decided));
-  $("#reports").replaceChildren(found.pages.length ? reports(found.pages, path(found)) : element("p", "The run left none.", "soft"));
+  $("#reports").replaceChildren(...evidence(found));
   $("#tally").textContent = "";
   const comparable = pairs(found).length > 0;
   $("#modes").hidden = !comparable;
@@ -79,6 +79,14 @@ async function show(one) {
   $("#candidate").hidden = false;
   $("#title").focus();
   $("#title").scrollIntoView({ block: "start" });
+}
+
+// The reports, and which of them a verdict does not vouch for.
+function evidence(found) {
+  if (!found.pages.length) return [element("p", "The run left none.", "soft")];
+  const others = found.unsigned_pages.map((name) => name.replace(".html", "")).join(" and ");
+  const told = `The signature covers all reports but ${others}, read from the run's records.`;
+  return [reports(found.pages, path(found)), ...(others ? [element("p", told, "soft")] : [])];
 }
 
 // What both answer, side by side; then what is left of the candidate's.

@@ -65,6 +65,28 @@ def test_what_waits_is_listed_with_its_evidence(
     assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
 
+def test_reports_of_the_run_stand_beside_the_evidence_and_never_in_its_place(
+    reviewing: Callable[..., Any], candidate: Candidates, tmp_path: Path
+) -> None:
+    records = tmp_path / "records"
+    records.mkdir()
+    for name in ("evaluation.html", "validation.html", "trend.html", "summary.json"):
+        (records / name).write_text(f"<p>the run's {name}</p>")
+    candidate(records=records, **{"evaluation.html": "<p>the evidence</p>"})
+    candidate("20261124-120000", records=tmp_path / "gone", **{"evaluation.html": ""})
+    http = reviewing().http
+    whole = http.get(PATH).json()
+    assert whole["pages"] == ["evaluation.html", "trend.html", "validation.html"]
+    assert whole["unsigned_pages"] == ["trend.html", "validation.html"]
+    assert http.get(f"{PATH}/evaluation.html").text == "<p>the evidence</p>"
+    report = http.get(f"{PATH}/trend.html")
+    assert report.text == "<p>the run's trend.html</p>"
+    assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert http.get(f"{PATH}/summary.json").status_code == 404
+    away = http.get("/v1/review/text/20261124-120000").json()
+    assert (away["pages"], away["unsigned_pages"]) == (["evaluation.html"], [])
+
+
 def test_a_verdict_is_signed_and_recorded(
     reviewing: Callable[..., Any], candidate: Candidates
 ) -> None:

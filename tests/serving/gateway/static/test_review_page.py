@@ -79,6 +79,26 @@ def test_a_reviewer_looks_compares_blind_and_approves(
     assert page.title() == "Loomline review"
 
 
+def test_a_reviewer_reads_validation_and_trend_of_the_run(
+    open_page: Any, candidate: Callable[..., Any], start_gateway: Callable[..., Any], tmp_path: Path
+) -> None:
+    records = tmp_path / "records"
+    records.mkdir()
+    for name in ("trend", "validation"):
+        (records / f"{name}.html").write_text(f"<p>the {name} of the run</p>")
+    candidate(records=records, **{"evaluation.html": "<p>the evaluation</p>"})
+    gateway = start_gateway("127.0.0.1:1", f"--review-models={tmp_path / 'models'}")
+    page = opened(open_page, gateway)
+    names = page.locator("#reports button").all_inner_texts()
+    assert names == ["evaluation", "trend", "validation"]
+    for name in ("trend", "validation"):
+        page.click(f"#reports button:text-is('{name}')")
+        text = page.frame_locator("#reports iframe").locator(f"p:has-text('{name}')")
+        text.wait_for()
+        assert text.inner_text() == f"the {name} of the run"
+    assert "all reports but trend and validation" in page.inner_text("#reports")
+
+
 def test_a_reviewer_rejects_with_a_comment(open_page: Any, waiting: Any, tmp_path: Path) -> None:
     page = opened(open_page, waiting)
     page.fill("#comment", "repeats itself")
