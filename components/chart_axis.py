@@ -9,15 +9,18 @@ from collections.abc import Sequence
 class Axis:
     """Maps values to percent of the plot and chooses round ticks."""
 
-    def __init__(self, values: Sequence[float], log: bool, margin: float = 0.0) -> None:
+    def __init__(
+        self, values: Sequence[float], log: bool, margin: float = 0.0, *, whole: bool = False
+    ) -> None:
         """Spans the values, with a share of the span to spare at either end.
 
         Args:
             values: at least one; positive where `log`.
             log: whether the axis is logarithmic.
             margin: the share to spare.
+            whole: name whole numbers only, as of things that are counted.
         """
-        self.log = log
+        self.log, self.whole = log, whole
         low, high = self._scaled(min(values)), self._scaled(max(values))
         spare = (high - low) * margin or (0.5 if high == low else 0.0)
         self.low, self.high = low - spare, high + spare
@@ -46,12 +49,15 @@ class Axis:
                 return inside
             # Less than one of those steps wide: named like a linear axis.
             return _round_steps(10.0**self.low, 10.0**self.high)
-        return _round_steps(self.low, self.high)
+        return _round_steps(self.low, self.high, least=1.0 if self.whole else 0.0)
 
 
-def _round_steps(low: float, high: float) -> list[float]:
-    """About five multiples of 1, 2 or 5 times a power of ten from `low` to `high`."""
-    raw = (high - low) / 5
+def _round_steps(low: float, high: float, least: float = 0.0) -> list[float]:
+    """About five multiples of 1, 2 or 5 times a power of ten from `low` to `high`.
+
+    Fewer where they would stand closer than `least`.
+    """
+    raw = max((high - low) / 5, least)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
     first = math.ceil(low / step - 1e-9)

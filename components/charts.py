@@ -141,11 +141,15 @@ def line_chart(
     y_label: str = "",
     log_x: bool = False,
     log_y: bool = False,
+    whole_x: bool = False,
     marks: Sequence[Mark] = (),
     title: str = "",
     caption: str = "",
 ) -> Markup:
-    """Curves over a common x, with horizontal reference rules; either axis may be logarithmic."""
+    """Curves over a common x, with horizontal reference rules; either axis may be logarithmic.
+
+    The legend leaves out lines without a label. `whole_x` is for an x that counts something.
+    """
     points = [
         (x, y)
         for line in lines
@@ -155,7 +159,7 @@ def line_chart(
     marks = [mark for mark in marks if math.isfinite(mark.value) and (mark.value > 0 or not log_y)]
     if not points:
         return _figure(Markup('<p class="note">Nothing was recorded.</p>'), title, caption)
-    x_axis = Axis([x for x, _ in points], log_x)
+    x_axis = Axis([x for x, _ in points], log_x, whole=whole_x)
     heights = [y for _, y in points] + [mark.value for mark in marks]
     y_axis = Axis(heights, log_y, margin=0.06)
     drawn, labels, legend = _EMPTY, _EMPTY, _EMPTY
@@ -178,6 +182,8 @@ def line_chart(
     for index, line in enumerate(lines):
         tone = _TONES[index % len(_TONES)]
         drawn += _curve(line, tone, x_axis, y_axis)
+        if not line.label:
+            continue
         legend += Markup('<span><i class="{}" style="--tone:{}"></i>{}</span>').format(
             "dashed" if line.dashed else "", tone, line.label
         )

@@ -73,8 +73,9 @@ th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--soft); font-weight: 550; font-size: .82rem; vertical-align: bottom;
   border-bottom-color: var(--hair); }
 td code { overflow-wrap: break-word; }
-td.number, th.number { text-align: right; padding-right: 1.5rem; white-space: nowrap;
+td.number, th.number { text-align: right; padding-right: 1.5rem;
   font-variant-numeric: tabular-nums; }
+td.number, .nowrap { white-space: nowrap; }
 figure { margin: 1.1rem 0; }
 figcaption { margin-top: .5rem; max-width: 46rem; }
 figure > .title { font-weight: 600; font-size: .9rem; margin: 0 0 .4rem; }

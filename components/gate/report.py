@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from components import page
+from components.amounts import plain, with_unit
 from components.gate.lineage import FEWEST, FIGURES, Lineage
 from components.gate.options import CHAMPION
 from components.gate.rules import Judgement
 
 _NORMAL = 1.96
+# Of figures that may not have been measured; those that were bring their own.
+_LABELS = {
+    "evaluation.serving.equal": "Answers alike where it is served",
+    FIGURES[0]: "Change of diversity per generation (log)",
+    FIGURES[1]: "Change of diversity over all generations",
+}
 _SUBJECTS = {
     "drift.data.": "Current data",
     "drift.prompt.": "Users' requests",
@@ -90,7 +98,7 @@ def _sections(judgements: Sequence[Judgement]) -> list[page.Section]:
             page.Markup('<p>{} {}{}<br><span class="note">{}</span></p>').format(
                 _badge(judgement),
                 f"{name}: " if (name := _name(judgement)) else "",
-                judgement.reason,
+                _reason(judgement),
                 page.code(judgement.rule.metric),
             )
             for judgement in failing
@@ -163,16 +171,17 @@ def _row(judgement: Judgement) -> list[page.Cell]:
 
 def _condition(judgement: Judgement) -> page.Markup:
     rule, wanted, upper = judgement.rule, judgement.rule.bound, judgement.rule.upper
+    unit = judgement.figure.unit if judgement.figure else ""
     words = f"at {'most' if upper else 'least'} "
     notes = []
     if isinstance(wanted, str):
         whose = "the champion's" if wanted == CHAMPION else wanted.removeprefix("evaluation.")
-        words += whose if judgement.bound is None else _short(judgement.bound)
+        words += whose if judgement.bound is None else _bound(judgement.bound, unit)
         notes += [whose] if judgement.bound is not None else []
     else:
-        words += _short(wanted)
+        words += _bound(wanted, unit)
     if rule.tolerance:
-        words += f" {'+' if upper else '−'} {_short(rule.tolerance)}"
+        words += f" {'+' if upper else '−'} {_bound(rule.tolerance, unit)}"
     if rule.min_samples:
         notes.append(f"on {rule.min_samples} samples or more")
     if rule.end != "worst":
@@ -184,28 +193,37 @@ def _measured(judgement: Judgement) -> page.Markup:
     figure = judgement.figure
     if figure is None:
         return _lines("–", page.Markup("{}").format(judgement.reason))
-    # A share needs no unit: its rule is written as a share too.
-    value = f"{_short(figure.value)} {'' if figure.unit == 'share' else figure.unit}".strip()
+    value = _minus(with_unit(figure.value, figure.unit))
     spread = ""
     if figure.low is not None and figure.high is not None:
         confidence = f"{100 * judgement.rule.confidence:.4g}%"
-        spread = f"{confidence}: {_short(figure.low)} to {_short(figure.high)}".replace(
-            " ", "\u00a0"
-        )
+        spread = f"{confidence}: {_minus(plain(figure.low))} to {_minus(plain(figure.high))}"
+        spread = spread.replace(" ", "\u00a0")
     told = judgement.verdict != "pass" or judgement.rule.bound == CHAMPION
-    notes = [note for note in (spread, judgement.reason if told else "") if note]
+    notes = [note for note in (spread, _reason(judgement) if told else "") if note]
     return _lines(value, page.Markup("<br>").join(notes))
 
 
-def _short(value: float) -> str:
-    return f"{value:.4g}".replace("-", "\u2212")
+def _bound(value: float, unit: str) -> str:
+    """Its unit stands beside what was measured, unless it is counted in others."""
+    return _minus(with_unit(value, unit if unit == "bytes" else ""))
+
+
+def _reason(judgement: Judgement) -> str:
+    """Why, with the signs of numbers as the page has them."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "\u2212", judgement.reason)
+
+
+def _minus(shown: str) -> str:
+    return shown.replace("-", "\u2212")
 
 
 def _name(judgement: Judgement) -> str:
     """The figure's label; of drift also which texts were compared."""
-    label = judgement.figure.label if judgement.figure else ""
+    metric = judgement.rule.metric
+    label = judgement.figure.label if judgement.figure else _LABELS.get(metric, "")
     for start, subject in _SUBJECTS.items():
-        if label and judgement.rule.metric.startswith(start):
+        if label and metric.startswith(start):
             return f"{subject}: {label}"
     return label
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from components.amounts import plain
 from components.artifacts import Figure
 from components.gate.champion import Champion
 from components.gate.confidence import at
@@ -150,10 +151,10 @@ def _against(rule: Rule, figure: Figure, bound: float, name: str) -> _Outcome:
         (False, True): "at least",
         (False, False): "below",
     }[upper, holds]
-    shown = f"{figure.value:.4g}"
+    shown = plain(figure.value)
     if direction:
-        shown += f" ({direction} to {compared:.4g})"
-    limit_shown = f"{name} {bound:.4g}" if name else f"{bound:.4g}"
+        shown += f" ({direction} to {plain(compared)})"
+    limit_shown = f"{name} {plain(bound)}".lstrip()
     return _Outcome(holds, f"{shown} is {relation} {limit_shown}{_tolerance(rule)}", bound)
 
 
@@ -167,4 +168,4 @@ def _end(rule: Rule, figure: Figure) -> tuple[float, str]:
 
 
 def _tolerance(rule: Rule) -> str:
-    return f", tolerance {rule.tolerance:.4g}" if rule.tolerance else ""
+    return f", tolerance {plain(rule.tolerance)}" if rule.tolerance else ""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from components.amounts import plain
 from components.artifacts import Figure
 from components.gate.confidence import at
 from components.gate.metrics import closest
@@ -74,17 +75,17 @@ def _compared(rule: MonitorRule, figure: Figure, bound: float) -> Judgement:
     nearest = figure.value if end is None else end
     sign = 1 if upper else -1
     beyond, surely = sign * (figure.value - limit) > 0, sign * (nearest - limit) > 0
-    shown = f"{figure.value:.4g}"
+    shown = plain(figure.value)
     if figure.low is not None and figure.high is not None:
-        shown += f" ({100 * rule.confidence:.4g}%: {figure.low:.4g} to {figure.high:.4g})"
+        shown += f" ({100 * rule.confidence:.4g}%: {plain(figure.low)} to {plain(figure.high)})"
     if not beyond:
         relation = "at most" if upper else "at least"
-        return Judgement(rule, figure, bound, "ok", f"{shown} is {relation} {limit:.4g}")
+        return Judgement(rule, figure, bound, "ok", f"{shown} is {relation} {plain(limit)}")
     relation = "above" if upper else "below"
     if not surely:
-        reason = f"{shown} is {relation} {limit:.4g}, but chance may have put it there"
+        reason = f"{shown} is {relation} {plain(limit)}, but chance may have put it there"
         return Judgement(rule, figure, bound, "unclear", reason)
-    return Judgement(rule, figure, bound, "breach", f"{shown} is {relation} {limit:.4g}")
+    return Judgement(rule, figure, bound, "breach", f"{shown} is {relation} {plain(limit)}")
 
 
 def _absence(name: str, figures: Mapping[str, Figure], missing: Mapping[str, str]) -> str:

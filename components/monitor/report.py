@@ -186,7 +186,7 @@ def _trend(figures: Mapping[str, Figure], history: Sequence[Mapping[str, Any]]) 
             if points:
                 lines.append(Line(short.split(".", 1)[1], points, dots=True))
         if lines:
-            charts.append(line_chart(lines, title=title, x_label="monitoring"))
+            charts.append(line_chart(lines, title=title, x_label="monitoring", whole_x=True))
     rows: list[list[page.Cell]] = [
         [_time(str(one.get("created"))), one.get("requests"), str(one.get("verdict"))]
         for one in reversed(history)

@@ -88,15 +88,38 @@ def _render(runs: Sequence[_Run], headlines: Sequence[str]) -> str:
     ]
     sections = [
         page.Section("", [page.tiles(tiles)]),
-        page.Section("Drift", [_chart(drift)]),
-        *[page.Section(one[0], [_chart([one])]) for one in quality[:_TILES]],
+        page.Section("Drift", [_chart(drift)], "The share of measures that moved."),
+        *[page.Section(title, [_chart([("", values)])]) for title, values in quality[:_TILES]],
         page.Section("Run by run", [_table(runs, drift, quality)]),
     ]
-    lead = (
-        f"{len(runs)} runs, from {runs[0].name} to {now.name}, the newest last. Drift is the share "
-        "of measures that moved."
-    )
-    return page.render(f"Trend over {len(runs)} runs", lead, sections)
+    facts: dict[str, page.Cell] = {"runs": len(runs), "first": runs[0].name, "newest": now.name}
+    lead = _lead(runs[-2], now, shares, followed[:_TILES])
+    return page.render(f"Trend over {len(runs)} runs", lead, sections, facts=facts)
+
+
+def _lead(before: _Run, now: _Run, shares: Sequence[str], followed: Sequence[str]) -> str:
+    """What became different since the run before; how, and by how much."""
+    told = []
+    for name in followed:
+        figure, earlier = now.quality[name], before.quality.get(name)
+        wanted = f" ({figure.better} is better)" if figure.better else ""
+        if earlier is not None:
+            shown = (page.number(each.value, 3) for each in (earlier, figure))
+            told.append(f"{figure.label or name}{wanted} {_change(*shown, figure.value > earlier.value)}")
+    for name in shares:
+        if name in before.drift:
+            shown = (f"{100 * run.drift[name]:.0f}%" for run in (before, now))
+            rose = now.drift[name] > before.drift[name]
+            told.append(f"measures of the {_SHARES[name]} that moved {_change(*shown, rose)}")
+    if not told:
+        return f"The run before, {before.name}, measured nothing that this one did."
+    return f"Since the run before, {before.name}: {'; '.join(told)}."
+
+
+def _change(before: str, now: str, rose: bool) -> str:
+    if before == now:
+        return f"stayed at {now}"
+    return f"{'rose' if rose else 'fell'} from {before} to {now}"
 
 
 def _usual(values: Sequence[float], *, percent: bool) -> str:
@@ -112,17 +135,18 @@ def _chart(series: Sequence[_Series]) -> page.Markup:
         Line(label, [(float(x), y) for x, y in enumerate(values, 1) if y is not None], dots=True)
         for label, values in series
     ]
-    return line_chart(lines, x_label="run")
+    return line_chart(lines, x_label="run", whole_x=True)
 
 
 def _table(
     runs: Sequence[_Run], drift: Sequence[_Series], quality: Sequence[_Series]
 ) -> page.Markup:
     headers = ["", "run", *(f"drift, {label}" for label, _ in drift), *(one for one, _ in quality)]
+    name = page.Markup('<span class="nowrap">{}</span>')
     rows: list[list[page.Cell]] = [
         [
             place + 1,
-            runs[place].name,
+            name.format(runs[place].name),
             *(_percent(values[place]) for _, values in drift),
             *(values[place] for _, values in quality),
         ]

@@ -30,3 +30,9 @@ def test_a_logarithmic_axis_between_two_steps_is_named_like_a_linear_one() -> No
 
 def test_equal_values_stand_in_the_middle() -> None:
     assert Axis([3.0, 3.0], log=False).percent(3.0) == pytest.approx(50.0)
+
+
+def test_what_is_counted_is_named_by_whole_numbers() -> None:
+    assert Axis([1.0, 2.0], log=False, whole=True).ticks() == [1.0, 2.0]
+    assert Axis([3.0, 3.0], log=False, whole=True).ticks() == [3.0]
+    assert Axis([1.0, 50.0], log=False, whole=True).ticks() == [10.0, 20.0, 30.0, 40.0, 50.0]

@@ -17,7 +17,7 @@ def record(root: Path, name: str, share: float, bits: float) -> Path:
     }
     Drift(folder).write({"figures": moved}, "")
     figures = {
-        "bits_per_byte": Figure(bits, label="Bits <per> byte"),
+        "bits_per_byte": Figure(bits, better="lower", label="Bits <per> byte"),
         "yardsticks.xz": Figure(2.0, label="xz"),
     }
     measured = {key: dataclasses.asdict(figure) for key, figure in figures.items()}
@@ -40,7 +40,14 @@ def test_the_trend_tells_the_newest_run_and_those_before(tmp_path: Path) -> None
     run("SUCCEEDED", "", folder)
     html = (folder / "trend.html").read_text("utf-8")
     assert "Trend over 4 runs" in html
-    assert "80%" in html
+    assert (
+        "Since the run before, 20261122-100000: Bits &lt;per&gt; byte (lower is better) fell from "
+        "1.800 to 1.700; measures of the current data that moved rose from 40% to 80%; measures of "
+        "the users&#39; requests that moved rose from 20% to 40%; measures of the training data "
+        "that moved stayed at 0%."
+    ) in html
+    # Between two runs there is none.
+    assert ">1.5</span>" not in html
     assert "median of 3 before: 20%" in html
     for subject in ("Current data", "Users&#39; requests", "Training data"):
         assert f"{subject}: measures that moved" in html
