@@ -92,7 +92,11 @@ async def run(gateway: Gateway, request: Request, model: str, name: str) -> Resp
     def look() -> dict[str, Any]:
         decisions = [reports.json_in(folder / "decision.json") for folder in folders]
         decision = next((one for one in decisions if one), {})
-        return {"pages": reports.pages_in(folders), "rules": decision.get("rules", [])}
+        return {
+            "changes": reports.changes(folders),
+            "pages": reports.pages_in(folders),
+            "rules": decision.get("rules", []),
+        }
 
     shown = {**_origin(found[0]), "config": newest.config, **await asyncio.to_thread(look)}
     return context.reply({**shown, "lineage": [_origin(one) for one in found[1:]]})

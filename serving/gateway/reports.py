@@ -47,6 +47,26 @@ async def page(folders: Iterable[Path], name: str) -> Response:
     return Response(content, headers=headers, media_type="text/html")
 
 
+def changes(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """What the drift report says first: of each comparison what moved, and what to do about it.
+
+    From the first folder that has the report. What moved comes before what did not.
+    """
+    found = next(filter(None, (json_in(folder / "drift.json") for folder in folders)), {})
+    compared = found.get("comparisons")
+    entries = compared.values() if isinstance(compared, dict) else ()
+    told = [
+        {
+            "moved": one.get("moved") is True,
+            "told": str(one["told"]),
+            "suggestions": [str(each) for each in one.get("suggestions") or ()],
+        }
+        for one in entries
+        if isinstance(one, dict) and one.get("told")
+    ]
+    return sorted(told, key=lambda one: not one["moved"])
+
+
 def json_in(path: Path) -> dict[str, Any]:
     """The content of a file; empty where it is missing or something else."""
     try:

@@ -56,6 +56,7 @@ async def one(gateway: Gateway, request: Request, model: str, run: str) -> Respo
             "decision": candidate.decision(),
             "origin": {name: config.get(name) for name in _ORIGIN},
             "source": ((config.get("config") or {}).get("ingest") or {}).get("source"),
+            "changes": reports.changes([candidate.evidence]),
             "pages": pages,
             "unsigned_pages": [page for page in pages if page not in signed],
             "samples": _samples(candidate.evidence),

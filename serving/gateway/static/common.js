@@ -135,6 +135,9 @@ export function useKey(again) {
 
 // --- reports ----------------------------------------------------------------------------------
 
+// A report without links to what lies beside it on disk, which cannot be opened from here.
+const apart = (html) => html.replace(/<a href=(?!["']?(?:#|https?:))[^>]*>(.*?)<\/a>/gs, "$1");
+
 // A button for each report, and the frame in which it is shown.
 export function reports(pages, path) {
   const place = element("div", undefined, "reports");
@@ -152,7 +155,7 @@ export function reports(pages, path) {
       if (shown) return;
       const html = await guarded(() => getText(`${path}/${name}`));
       if (html === null) return;
-      frame.srcdoc = html;
+      frame.srcdoc = apart(html);
       frame.title = `Report: ${word}`;
       frame.hidden = false;
       open.setAttribute("aria-pressed", "true");
@@ -164,9 +167,25 @@ export function reports(pages, path) {
   return place;
 }
 
-// The rules of a decision.
+// What the drift report says first: what moved, how much and since when, and what to do.
+export function changes(found) {
+  const place = element("div", undefined, "changes");
+  for (const one of found) {
+    place.append(element("p", one.told, one.moved ? "" : "soft"));
+    if (!one.suggestions.length) continue;
+    const list = element("ul");
+    list.append(...one.suggestions.map((each) => element("li", each)));
+    place.append(list);
+  }
+  return place;
+}
+
+const GRAVITY = ["fail", "warn", "pass"];
+
+// The rules of a decision; what stands against the model comes first.
 export function rules(found) {
-  const rows = found.map((each) => [
+  const sorted = found.toSorted((one, other) => GRAVITY.indexOf(one.verdict) - GRAVITY.indexOf(other.verdict));
+  const rows = sorted.map((each) => [
     dotted(each.metric),
     figure(each.value),
     element("span", each.verdict, each.verdict),

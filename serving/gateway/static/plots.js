@@ -3,6 +3,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [340, 190];
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, 14, 44, 28];
+// Between the axis and the first point, so that its ring hides no number.
+const INSET = 14;
 const MOST_NUMBERS = 12;
 
 function draw(tag, attributes, text) {
@@ -38,7 +40,7 @@ export function plot(title, runs, values) {
   const spare = (high - low) * 0.12 || Math.abs(high) * 0.05 || 0.5;
   [low, high] = [low - spare, high + spare];
   const x = (place) =>
-    LEFT + ((WIDTH - LEFT - RIGHT) * (runs.length > 1 ? place / (runs.length - 1) : 0.5));
+    LEFT + INSET + (WIDTH - LEFT - INSET - RIGHT) * (runs.length > 1 ? place / (runs.length - 1) : 0.5);
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / (high - low));
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": title });
   for (const tick of ticks(low, high)) {

@@ -2,7 +2,7 @@
 
 import { getJson, postJson } from "/static/api.js";
 import { startBlind } from "/static/blind.js";
-import { $, button, digest, element, facts, guarded, link, reports, rules, runPath, useKey, when } from "/static/common.js";
+import { $, button, changes, digest, element, facts, guarded, link, reports, rules, runPath, useKey, when } from "/static/common.js";
 import { pairs, sample, samplesOf } from "/static/samples.js";
 import { useTheme } from "/static/theme.js";
 
@@ -63,6 +63,8 @@ async function show(one) {
       ["lineage", link(runPath(found), "the run in the registry")],
     ]),
   );
+  $("#changed").hidden = !found.changes.length;
+  $("#changes").replaceChildren(changes(found.changes));
   const decided = found.decision.rules ?? [];
   const counts = ["pass", "warn", "fail"].map((word) => [word, decided.filter((each) => each.verdict === word).length]);
   $("#counts").textContent = counts.filter(([, count]) => count).map(([word, count]) => `${count} ${word}`).join(", ");

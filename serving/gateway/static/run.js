@@ -1,7 +1,7 @@
 // One run: what made it, what came of it, and where that serves.
 
 import { getJson } from "/static/api.js";
-import { badge, digest, dotted, element, facts, figure, guarded, link, places, reports, rules, runPath, table, when } from "/static/common.js";
+import { badge, changes, digest, dotted, element, facts, figure, guarded, link, places, reports, rules, runPath, table, when } from "/static/common.js";
 
 // From the data to the servers, a step for each.
 function lineage(one) {
@@ -35,7 +35,7 @@ function lineage(one) {
   });
   const waits = one.outcome === "pending";
   const unasked = element("p", waits ? "Waits for a person: " : "No person was asked.", "soft");
-  if (waits) unasked.append(link("/review", "review it"));
+  if (waits) unasked.append(link(`/review?${new URLSearchParams({ model: one.model, run: one.run })}`, "review it"));
   step("Approval", ...(verdicts.length ? verdicts : [unasked]));
   const versions = one.versions.map((each) =>
     facts([["version", `${each.model}/${each.version}`], ["digest", digest(each.model_digest)], ["path", each.path]]),
@@ -65,14 +65,16 @@ export async function showRun(show, model, run) {
   if (!one) return;
   const title = element("h2", `${one.model}, run ${one.run} `, "title");
   title.append(badge(one.outcome));
-  const parts = [title, element("p", one.reason), element("h2", "Where it comes from, and where it went"), lineage(one)];
-  if (one.rules.length) parts.push(element("h2", "The policy"), rules(one.rules));
+  const parts = [title, element("p", one.reason)];
+  if (one.changes.length) parts.push(element("h2", "What changed, and what to do"), changes(one.changes));
   parts.push(element("h2", "Reports"));
   if (one.pages.length) parts.push(reports(one.pages, path));
   else {
     const where = one.records ? `They lie in ${one.records}, which this gateway cannot read.` : "The run left none.";
     parts.push(element("p", where, "soft"));
   }
+  if (one.rules.length) parts.push(element("h2", "The policy"), rules(one.rules));
+  parts.push(element("h2", "Where it comes from, and where it went"), lineage(one));
   const figures = Object.entries(one.figures).map(([name, value]) => [dotted(name), figure(value)]);
   if (figures.length) parts.push(folded(`All ${figures.length} figures`, table(["figure", "value"], figures, "Figures")));
   const options = flat(one.config).map(([name, value]) => [dotted(name), value]);

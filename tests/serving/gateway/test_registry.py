@@ -29,6 +29,12 @@ def url(tmp_path_factory: pytest.TempPathFactory, past_run: Callable[..., Run]) 
     (reports / "secret.html").write_text("not a report")
     rules = [{"metric": "evaluation.copy_share", "value": 0.05, "verdict": "pass", "reason": "low"}]
     (reports / "decision.json").write_text(json.dumps({"rules": rules}))
+    compared = {
+        "data": {"moved": False, "told": "The current text is alike.", "suggestions": []},
+        "output": {"moved": True, "told": "Samples are shorter.", "suggestions": ["Train longer."]},
+        "other": {"moved": True},
+    }
+    (reports / "drift.json").write_text(json.dumps({"comparisons": compared}))
 
     def record(store: Store, name: str, version: int | None = None, **changed: Any) -> None:
         outcome = "pushed" if version else "rejected"
@@ -74,6 +80,11 @@ def test_a_run_shows_what_made_it_and_where_it_serves(http: Any) -> None:
     told = http.get("/v1/runs/text/b").json()
     assert told["config"]["train"] == {"layers": 4, "steps": 700}
     assert told["rules"][0]["verdict"] == "pass"
+    assert told["changes"] == [
+        {"moved": True, "told": "Samples are shorter.", "suggestions": ["Train longer."]},
+        {"moved": False, "told": "The current text is alike.", "suggestions": []},
+    ]
+    assert http.get("/v1/runs/text/c").json()["changes"] == []
     assert [(one["verdict"], one["reviewer"]) for one in told["verdicts"]] == [("approved", "Ada")]
     assert [one["version"] for one in told["versions"]] == [2]
     (place,) = told["serving"]

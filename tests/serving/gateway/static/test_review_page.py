@@ -32,7 +32,10 @@ def waiting(
     ada = person("Ada")
     html = f"<p>the evaluation</p><script>parent.document.title='broken into'</script>{EVIL}"
     texts = samples(["mine one", EVIL, "mine three"])
-    candidate(champion=3, **{"samples.json": texts, "evaluation.html": html})
+    comparison = {"moved": True, "told": f"It moved {EVIL}", "suggestions": [f"Train {EVIL}"]}
+    drift = json.dumps({"comparisons": {"data": comparison}})
+    files = {"samples.json": texts, "evaluation.html": html, "drift.json": drift}
+    candidate(champion=3, **files)
     champion = tmp_path / "models" / "text" / "3" / "loomline"
     champion.mkdir(parents=True)
     (champion / "samples.json").write_text(samples(["theirs one", "theirs two", "theirs three"]))
@@ -59,6 +62,9 @@ def test_a_reviewer_looks_compares_blind_and_approves(
     page = opened(open_page, waiting)
     assert page.inner_text("#reason") == "approved: all 3 rules pass"
     assert page.inner_text("#rules tbody td >> nth=3") == "<b>"
+    # What changed, and what to do about it, before all else; as text and nothing more.
+    assert page.inner_text("#changes p") == f"It moved {EVIL}"
+    assert page.inner_text("#changes li") == f"Train {EVIL}"
     page.click("#reports button")
     page.wait_for_selector("#reports iframe:not([hidden])")
     assert page.frame_locator("#reports iframe").locator("p").first.inner_text() == "the evaluation"
@@ -85,7 +91,10 @@ def test_a_reviewer_reads_validation_and_trend_of_the_run(
     records = tmp_path / "records"
     records.mkdir()
     for name in ("trend", "validation"):
-        (records / f"{name}.html").write_text(f"<p>the {name} of the run</p>")
+        (records / f"{name}.html").write_text(
+            f"<title>{name}</title><p>the {name} of the run</p><h1 id=top>top</h1>"
+            "<a href=beside.html>beside</a> <a href='#top'>up</a> <a href=https://a.test/>away</a>"
+        )
     candidate(records=records, **{"evaluation.html": "<p>the evaluation</p>"})
     gateway = start_gateway("127.0.0.1:1", f"--review-models={tmp_path / 'models'}")
     page = opened(open_page, gateway)
@@ -96,7 +105,11 @@ def test_a_reviewer_reads_validation_and_trend_of_the_run(
         text = page.frame_locator("#reports iframe").locator(f"p:has-text('{name}')")
         text.wait_for()
         assert text.inner_text() == f"the {name} of the run"
+        # What lies beside a report on disk cannot be opened from here.
+        links = page.frame_locator("#reports iframe").locator("a").all_inner_texts()
+        assert links == ["up", "away"]
     assert "all reports but trend and validation" in page.inner_text("#reports")
+    assert page.is_hidden("#changed")
 
 
 def test_a_reviewer_rejects_with_a_comment(open_page: Any, waiting: Any, tmp_path: Path) -> None:

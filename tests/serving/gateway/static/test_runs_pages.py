@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,3 +172,24 @@ def test_what_is_not_there_is_told(open_page: Any, registry: Any) -> None:
     assert "expected the name of one run" in page.inner_text("#notice")
     page = open_page(registry.url, "/runs?model=sound", ".empty")
     assert page.inner_text(".empty") == "No run is like that."
+
+
+def test_what_stands_against_a_model_comes_first(
+    open_page: Any, start_gateway: Callable[..., Any], past_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    verdicts = ("pass", "warn", "pass", "fail", "warn")
+    rules = [
+        {"metric": f"evaluation.figure_{place}", "value": 1.5, "verdict": verdict, "reason": ""}
+        for place, verdict in enumerate(verdicts)
+    ]
+    (tmp_path / "decision.json").write_text(json.dumps({"rules": rules}))
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    with contextlib.closing(open_store(url)) as store:
+        store.registry.record(past_run("one", outcome="pending", records=str(tmp_path)))
+    gateway = start_gateway("127.0.0.1:1", store=url)
+    page = open_page(gateway.url, "/runs/text/one", ".cards tbody tr")
+    shown = page.locator(".cards tbody td[data-name='figure']").all_inner_texts()
+    assert shown == [f"evaluation.figure_{place}" for place in (3, 1, 4, 0, 2)]
+    # Whoever has to decide gets to where that is done.
+    review = page.get_attribute(".lineage a:has-text('review it')", "href")
+    assert review == "/review?model=text&run=one"
