@@ -145,11 +145,14 @@ def monitor(
     moment(since), moment(until)
     loaded = load_config(config, profile, overrides)
     root = output_of(config, output)
+    store = url or f"sqlite:///{root.root.resolve() / 'store.sqlite'}"
+    if log_file is None:
+        _look_for(store)
     request = MonitoringRequest(
         config,
         profile,
         overrides,
-        url or f"sqlite:///{root.root.resolve() / 'store.sqlite'}",
+        store,
         resolved(models or models_of(loaded, config, output)),
         str(log_file.resolve()) if log_file else "",
         address,
@@ -186,6 +189,22 @@ def _there(
     # Now, and not after an hour of collecting.
     cluster.connection.client().close()
     return cluster, nodes.model_dump(mode="json", exclude_none=True)
+
+
+def _look_for(store: str) -> None:
+    """Refuses a store that is not there: an empty one would be made, and told to lack requests.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    from serving.store.engine import sqlite_file
+
+    path = sqlite_file(store)
+    if path is not None and not path.is_file():
+        raise ConfigError(
+            f"expected the gateway's store at {path}. Received: no such file; `loomline run` and "
+            "the gateway make one, and --output or --store names another"
+        )
 
 
 def _again(seconds: float, loaded: Config, request: MonitoringRequest, output: Output) -> int:

@@ -102,7 +102,12 @@ class Face:
         self.console.print(table)
 
     def pictures(self, images: Sequence[Image], titles: Sequence[str]) -> None:
-        """Small pictures, as many side by side as fit, two pixels to a character, with titles."""
+        """Small pictures, as many side by side as fit, two pixels to a character, with titles.
+
+        They are nothing but colours: where there are none, as in a file, nothing is drawn.
+        """
+        if self.console.color_system is None:
+            return
         fit = max(1, self.console.width // (PICTURE_WIDTH + _BETWEEN))
         for start in range(0, len(images), fit):
             table = Table(*titles[start : start + fit], box=None, padding=(0, _BETWEEN, 0, 0))

@@ -26,7 +26,7 @@ from serving.review.deciding import VALID_DAYS, decide
 from serving.review.errors import ReviewError
 from serving.review.signing import default_key_path, load_key, predicate_of
 from serving.storage import is_remote
-from serving.store import Approval, Store, StoreError, open_store
+from serving.store import Approval, Store, StoreError, opened
 
 _STORE = "store.sqlite"
 
@@ -187,10 +187,8 @@ class Review:
         default = Path(records).parents[1] if records else self.pending.path.parents[3]
         return self.url or f"sqlite:///{default / _STORE}"
 
-    @contextlib.contextmanager
-    def _opened(self, records: str) -> Iterator[Store]:
-        with contextlib.closing(open_store(self._url(records))) as store:
-            yield store
+    def _opened(self, records: str) -> contextlib.AbstractContextManager[Store]:
+        return opened(self._url(records))
 
     def _enter(self, records: str) -> None:
         """Brings the registry up to date, where the run is one that it can hold."""

@@ -111,7 +111,8 @@ def _body(name: str, comparison: Comparison, found: Findings, wording: Wording) 
     if moved:
         blocks.append(page.columns(*moved))
     if still:
-        title = f"How the {len(still)} measures that stayed are distributed"
+        which = f"{len(still)} measures that stayed are" if still[1:] else "measure that stayed is"
+        title = f"How the {which} distributed"
         blocks.append(page.details(title, page.columns(*still)))
     # What users wrote is theirs: the report goes where the model goes.
     if name in (PROMPT, REFERENCE):

@@ -105,7 +105,8 @@ def _lead(before: _Run, now: _Run, shares: Sequence[str], followed: Sequence[str
         wanted = f" ({figure.better} is better)" if figure.better else ""
         if earlier is not None:
             shown = (page.number(each.value, 3) for each in (earlier, figure))
-            told.append(f"{figure.label or name}{wanted} {_change(*shown, figure.value > earlier.value)}")
+            rose = figure.value > earlier.value
+            told.append(f"{figure.label or name}{wanted} {_change(*shown, rose)}")
     for name in shares:
         if name in before.drift:
             shown = (f"{100 * run.drift[name]:.0f}%" for run in (before, now))

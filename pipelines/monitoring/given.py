@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from components.errors import ConfigError, DataError
-from serving.store import Store, StoreError, open_store
+from serving import store
+from serving.store import Store
 
 STORE_VARIABLE = "LOOMLINE_STORE"
 
@@ -43,18 +43,10 @@ def store_url(text: str) -> str:
     return found
 
 
-@contextlib.contextmanager
-def opened(url: str) -> Iterator[Store]:
-    """The open store.
+def opened(url: str) -> contextlib.AbstractContextManager[Store]:
+    """The open store of a step.
 
     Raises:
         DataError: it cannot be opened, or fails meanwhile.
     """
-    try:
-        store = open_store(url)
-        try:
-            yield store
-        finally:
-            store.close()
-    except StoreError as error:
-        raise DataError(str(error)) from None
+    return store.opened(url, refused=DataError)

@@ -11,6 +11,7 @@ import click
 
 from serving.commands import HELP, UserError
 from serving.store.commands import STORE as _STORE
+from serving.store.commands import opened
 
 _MODEL = click.option("--model", default="text", show_default=True, help="Name of the model.")
 _SERVERS = click.option(
@@ -62,24 +63,17 @@ _LARGEST = 2**63 - 1
 def _one_line() -> Iterator[None]:
     from serving.rollout.errors import RolloutError
     from serving.storage import StorageError
-    from serving.store import StoreError
 
     try:
         yield
-    except (RolloutError, StorageError, StoreError) as error:
+    except (RolloutError, StorageError) as error:
         raise UserError(str(error)) from None
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[Any]:
-    from serving.store import open_store
-
-    with _one_line():
-        store = open_store(url)
-        try:
-            yield store
-        finally:
-            store.close()
+def _opened(url: str, *, existing: bool = True) -> Iterator[Any]:
+    with _one_line(), opened(url, existing=existing) as store:
+        yield store
 
 
 @click.group(context_settings=HELP)
@@ -130,7 +124,8 @@ def start(
 
     version, source = _candidate(candidate)
     settings = _settings(servers, model_config_file, base_path, source, overrides)
-    with _opened(url) as store:
+    # The first rollout may come before the first request.
+    with _opened(url, existing=False) as store:
         begun = controller.start(store, model, version, settings)
         stable = begun.stable_version
         click.echo(f"rollout {begun.id}: version {version} of {model} beside version {stable}")

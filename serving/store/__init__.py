@@ -2,7 +2,7 @@
 
 from serving.store.errors import StoreError, TamperedError, UnknownRequestError
 from serving.store.redaction import Redaction
-from serving.store.store import Store, open_store
+from serving.store.store import Store, open_store, opened
 from serving.store.types import (
     Approval,
     AuditEntry,
@@ -41,4 +41,5 @@ __all__ = [
     "UnknownRequestError",
     "Version",
     "open_store",
+    "opened",
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from serving.commands import HELP, UserError, print_table
+
+if TYPE_CHECKING:
+    from serving.store import Store
 
 STORE = click.option(
     "--store",
@@ -20,32 +22,11 @@ STORE = click.option(
 )
 
 
-@contextlib.contextmanager
-def opened(url: str, *, existing: bool = False) -> Iterator[Any]:
-    """The open store; what it refuses ends in one line.
+def opened(url: str, *, existing: bool = False) -> contextlib.AbstractContextManager[Store]:
+    """The open store of a command: what it refuses ends in one line. See `serving.store.opened`."""
+    from serving.store import opened
 
-    Args:
-        url: of the store.
-        existing: for commands that read: a store that is not there is a mistake, where otherwise
-            an empty one would be made, and found to be in order.
-    """
-    from serving.store import StoreError, open_store
-    from serving.store.engine import sqlite_file
-
-    try:
-        path = sqlite_file(url) if existing else None
-        if path is not None and not path.is_file():
-            raise StoreError(
-                f"expected a store at {path}. Received: no such file; `loomline run` and the "
-                "gateway make one, and --store names another"
-            )
-        store = open_store(url)
-        try:
-            yield store
-        finally:
-            store.close()
-    except StoreError as error:
-        raise UserError(str(error)) from None
+    return opened(url, existing=existing, refused=UserError)
 
 
 @click.group(context_settings=HELP)

@@ -10,7 +10,7 @@ from serving.store.engine import transaction
 from serving.store.errors import StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0005"
+HEAD = "0006"
 _LOCK = 0x100E11E
 
 

@@ -84,21 +84,15 @@ class Requests:
         with transaction(self._engine, writes=False) as connection:
             return [RequestRecord(**row._mapping) for row in connection.execute(query)]
 
-    def outcomes(
-        self,
-        model: str,
-        since: datetime,
-        *,
-        version: int | None = None,
-        arm: str | None = None,
-    ) -> Iterator[Outcome]:
+    def outcomes(self, model: str, since: datetime, *, arm: str) -> Iterator[Outcome]:
         """How requests went, oldest first, a page in memory at a time.
+
+        A page costs what it holds, however much the model was asked before.
 
         Args:
             model: its name.
             since: the earliest time.
-            version: that answered; a request that failed may have none.
-            arm: of a rollout.
+            arm: of a rollout; '' for the requests outside of one.
 
         Raises:
             StoreError: the database failed.
@@ -108,15 +102,11 @@ class Requests:
         while True:
             query = (
                 sa.select(*columns)
-                .where(REQUESTS.c.model == model)
+                .where(REQUESTS.c.model == model, REQUESTS.c.arm == arm)
                 .where(sa.tuple_(REQUESTS.c.created, REQUESTS.c.id) > sa.tuple_(*_bound(place)))
                 .order_by(REQUESTS.c.created, REQUESTS.c.id)
                 .limit(_PAGE)
             )
-            if version is not None:
-                query = query.where(REQUESTS.c.version == version)
-            if arm is not None:
-                query = query.where(REQUESTS.c.arm == arm)
             with transaction(self._engine, writes=False) as connection:
                 page = [Outcome(**row._mapping) for row in connection.execute(query)]
             yield from page

@@ -96,7 +96,9 @@ REQUESTS = sa.Table(
     sa.CheckConstraint("status IN ('ok', 'error')", name="status"),
     sa.Index(None, "created", "id"),
     sa.Index(None, "key_id", "created", "id"),
-    sa.Index(None, "model", "version", "created"),
+    # One model's requests in the order of time, of a version or of an arm, page by page.
+    sa.Index(None, "model", "version", "created", "id"),
+    sa.Index(None, "model", "arm", "created", "id"),
 )
 
 FEEDBACK = sa.Table(

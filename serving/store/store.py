@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import cast
 
@@ -10,7 +12,8 @@ import sqlalchemy as sa
 from serving.store.approvals import Approvals
 from serving.store.audit import AuditLog
 from serving.store.deployments import Deployments
-from serving.store.engine import make_engine, transaction
+from serving.store.engine import make_engine, sqlite_file, transaction
+from serving.store.errors import StoreError
 from serving.store.feedback import FeedbackTable
 from serving.store.keys import Keys, Usage
 from serving.store.migrating import upgrade
@@ -121,3 +124,33 @@ def open_store(url: str, *, redaction: Redaction | None = None) -> Store:
         engine.dispose()
         raise
     return Store(engine, redaction or Redaction())
+
+
+@contextlib.contextmanager
+def opened(
+    url: str, *, existing: bool = False, refused: Callable[[str], Exception] | None = None
+) -> Iterator[Store]:
+    """The open store, closed in the end.
+
+    Args:
+        url: see `open_store`.
+        existing: for what reads: a file that is not there is a mistake, where otherwise an empty
+            store would be made, and found to be in order.
+        refused: what is raised instead of a StoreError, with the same words.
+
+    Raises:
+        StoreError: it cannot be opened, or fails meanwhile.
+    """
+    path = sqlite_file(url) if existing else None
+    try:
+        if path is not None and not path.is_file():
+            raise StoreError(
+                f"expected a store at {path}. Received: no such file; `loomline run` and the "
+                "gateway make one, and --store names another"
+            )
+        with contextlib.closing(open_store(url)) as store:
+            yield store
+    except StoreError as error:
+        if refused is None:
+            raise
+        raise refused(str(error)) from None

@@ -30,6 +30,7 @@ def test_it_goes_on_after_a_fault_and_stops_by_ctrl_c(
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
+    (tmp_path / "store.sqlite").touch()
     monkeypatch.setattr(cli_monitor, "_once", once)
     monkeypatch.setattr(cli_monitor.time, "sleep", sleep)
     monkeypatch.setattr(cli_monitor.time, "monotonic", lambda: clock[0])
@@ -44,6 +45,7 @@ def test_where_a_training_runs_is_checked_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
+    (tmp_path / "store.sqlite").touch()
     monkeypatch.setattr(cli_monitor, "_once", lambda _, request, __: asked.append(request) or 0)
 
     def run(*options: str) -> str:
@@ -65,3 +67,15 @@ def test_where_a_training_runs_is_checked_before_anything_is_read(
     assert request.hardware["volume"]["mount"] == "/v"
     run()
     assert asked[1].cluster is None
+
+
+def test_a_folder_that_is_not_there_is_a_mistake_and_stays_away(tmp_path: Path) -> None:
+    typo = tmp_path / "typo"
+    found = CliRunner().invoke(main, ["monitor", "text", f"--output={typo}"])
+    assert found.exit_code == 2
+    assert found.output.count("\n") == 1
+    assert f"expected the gateway's store at {typo / 'store.sqlite'}. Received: no" in found.output
+    elsewhere = f"--store=sqlite:///{typo / 'other.sqlite'}"
+    found = CliRunner().invoke(main, ["monitor", "text", f"--output={tmp_path}", elsewhere])
+    assert "other.sqlite. Received: no such file" in found.output
+    assert not typo.exists()

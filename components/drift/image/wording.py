@@ -63,13 +63,13 @@ def _on_output(comparison: Comparison, last: str | None) -> list[str]:
     lines = []
     if effects.get("noise", 0) > 0:
         lines.append(
-            "Generated images are noisier than real ones. Train longer (train.steps), or let a "
-            "diffusion model take more steps when it samples."
+            "Generated images are noisier than real ones. Train longer (train.cpu_seconds, "
+            "train.steps), or let a diffusion model take more steps when it samples."
         )
     elif effects.get("sharpness", 0) < 0 or effects.get("edges", 0) < 0:
         lines.append(
-            "Generated images are blurred. Train longer (train.steps), or choose a family that "
-            "draws sharper images than a VAE does, such as diffusion."
+            "Generated images are blurred. Train longer (train.cpu_seconds, train.steps). Of the "
+            "families, a VAE blurs most (train.family)."
         )
     if effects.get("contrast", 0) < 0 or effects.get("entropy", 0) < 0:
         lines.append(

@@ -182,6 +182,7 @@ def test_the_only_key_meets_both_versions_and_servers_may_have_moved(
         (["promote"], "expected an active rollout"),
         (["rollback"], "expected a promotion of text to go back from"),
         (["list", "--store=mysql://secret@x/y"], "expected the store's URL"),
+        (["list", "--store=sqlite:///no/such.sqlite"], "expected a store at no/such.sqlite"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -189,7 +190,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     arguments: list[str], said: str, tmp_path: Path
 ) -> None:
     if not any(argument.startswith("--store") for argument in arguments):
-        arguments = [*arguments, f"--store=sqlite:///{tmp_path / 'store.sqlite'}"]
+        url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+        open_store(url).close()
+        arguments = [*arguments, f"--store={url}"]
     done = call(*arguments)
     assert done.exit_code == 2, done.output
     assert done.stderr.startswith("error: ")
