@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from serving.rollout.commands import rollout
 from serving.rollout.controller import Controller
+from serving.store import open_store
 
 
 def call(*arguments: str) -> Result:
