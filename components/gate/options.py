@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.bounded import BoundedRule
 from components.gate.confidence import REPORTED
 from components.gate.contradictions import Limit, contradiction
 from components.gate.metrics import METRICS, closest, known
@@ -16,10 +15,8 @@ from components.gate.metrics import METRICS, closest, known
 CHAMPION = "champion"
 
 
-class Rule(BaseModel):
+class Rule(BoundedRule):
     """One condition on one measured figure."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str = Field(
         min_length=1,
@@ -33,12 +30,6 @@ class Rule(BaseModel):
     at_least: float | str | None = Field(
         default=None,
         description="Lower bound: a number, the dotted name of another figure, or 'champion'.",
-    )
-    tolerance: float = Field(
-        default=0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Added to an upper bound, taken from a lower one.",
     )
     min_samples: int = Field(
         default=0, ge=0, description="Fewer samples than this behind the figure is a failure."
@@ -65,41 +56,6 @@ class Rule(BaseModel):
     hint: str | None = Field(
         default=None, description="What to do where the figure was not measured, for the reason."
     )
-
-    @field_validator("at_most", "at_least", mode="before")
-    @classmethod
-    def _number_or_name(cls, value: object) -> object:
-        """YAML reads 1e-3 as a text; a bound that is no number is one that nothing can meet."""
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                value = float(value)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(
-                f"expected a finite number, a figure's name or {CHAMPION!r}. Received: {value}"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> Self:
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError(f"rule on {self.metric!r} needs exactly one of at_most, at_least")
-        if self.bound == self.metric:
-            raise ValueError(
-                f"expected another bound of {self.metric!r} than itself. Received: {self.metric!r}"
-            )
-        return self
-
-    @property
-    def upper(self) -> bool:
-        """Whether the bound is one from above."""
-        return self.at_most is not None
-
-    @property
-    def bound(self) -> float | str:
-        """What the figure is compared with: a number, the name of a figure, or 'champion'."""
-        found = self.at_most if self.at_most is not None else self.at_least
-        assert found is not None
-        return found
 
 
 class GateOptions(BaseModel):

@@ -54,12 +54,12 @@ def judge(
     if figure is None:
         return Judgement(rule, None, None, "insufficient", _absence(rule.metric, figures, missing))
     figure = at(figure, rule.confidence)
-    wanted = rule.at_most if rule.at_most is not None else rule.at_least
+    wanted = rule.bound
     other = figures.get(wanted) if isinstance(wanted, str) else None
     if isinstance(wanted, str) and other is None:
         reason = f"the bound {_absence(wanted, figures, missing)}"
         return Judgement(rule, figure, None, "insufficient", reason)
-    bound = other.value if other is not None else float(wanted or 0.0)
+    bound = other.value if other is not None else float(wanted)
     if not math.isfinite(figure.value) or not math.isfinite(bound):
         return Judgement(rule, figure, bound, "insufficient", "not a number")
     if figure.samples < rule.min_samples:
@@ -69,7 +69,7 @@ def judge(
 
 
 def _compared(rule: MonitorRule, figure: Figure, bound: float) -> Judgement:
-    upper = rule.at_most is not None
+    upper = rule.upper
     limit = bound + rule.tolerance if upper else bound - rule.tolerance
     end = figure.low if upper else figure.high
     nearest = figure.value if end is None else end

@@ -6,30 +6,17 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.bounded import BoundedRule
 from components.gate.metrics import closest, matches
 
 
-class MonitorRule(BaseModel):
+class MonitorRule(BoundedRule):
     """One condition on one figure of a served model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str = Field(
         min_length=1,
         description="Dotted name of the figure, such as drift.prompt.drift_share or "
         "latency.p95_ms.",
-    )
-    at_most: float | str | None = Field(
-        default=None, description="Upper bound: a number, or the dotted name of another figure."
-    )
-    at_least: float | str | None = Field(
-        default=None, description="Lower bound: a number, or the dotted name of another figure."
-    )
-    tolerance: float = Field(
-        default=0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Added to an upper bound, taken from a lower one.",
     )
     min_samples: int = Field(
         default=1, ge=0, description="Fewer samples than this behind the figure tell nothing."
@@ -48,12 +35,6 @@ class MonitorRule(BaseModel):
         description="Whether a figure that was not measured, or on too few samples, makes the "
         "verdict 'insufficient'; otherwise it is only told.",
     )
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> Self:
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError(f"rule on {self.metric!r} needs exactly one of at_most, at_least")
-        return self
 
 
 # The names of all figures; `*` stands for one or more letters.
@@ -203,7 +184,7 @@ class MonitorOptions(BaseModel):
                 raise ValueError(
                     f"expected every rule once. Received: rule {place} on {rule.metric!r} again"
                 )
-            for name in (rule.metric, rule.at_most, rule.at_least):
+            for name in (rule.metric, rule.bound):
                 if isinstance(name, str) and not any(matches(one, name) for one in METRICS):
                     raise ValueError(
                         f"rule {place}: expected a figure of monitoring. Received: {name!r}"

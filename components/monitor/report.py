@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components import page
+from components.amounts import plain, with_unit
 from components.artifacts import Figure
 from components.charts import Line, line_chart
 from components.drift.detection import Comparison
@@ -127,9 +128,7 @@ def _first(
 
 
 def _tile(name: str, figure: Figure, broken: bool) -> page.Tile:
-    label = figure.label
-    if name.startswith("drift."):
-        label = f"{SUBJECTS[name.split('.')[1]]}: {label}"
+    label = _label(name, figure)
     if figure.unit == "share":
         spread = page.interval(_percent(figure.low), _percent(figure.high), 1)
         value, unit = page.number(100 * figure.value, 1), "%"
@@ -141,6 +140,13 @@ def _tile(name: str, figure: Figure, broken: bool) -> page.Tile:
     return page.Tile(label, value, unit, detail, status="fail" if broken else "")
 
 
+def _label(name: str, figure: Figure) -> str:
+    """What a figure is called; of drift also what was compared."""
+    if name.startswith("drift."):
+        return f"{SUBJECTS[name.split('.')[1]]}: {figure.label}"
+    return figure.label
+
+
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
@@ -149,15 +155,17 @@ def _rules(judgements: Sequence[Judgement]) -> page.Markup:
     rows: list[list[page.Cell]] = []
     for one in judgements:
         rule = one.rule
-        upper = rule.at_most is not None
-        bound = rule.at_most if upper else rule.at_least
-        shown = f"{bound:,.4g}" if isinstance(bound, int | float) else bound
-        wanted = f"at {'most' if upper else 'least'} {shown}"
+        shown = rule.bound if isinstance(rule.bound, str) else plain(rule.bound)
+        wanted = f"at {'most' if rule.upper else 'least'} {shown}"
         if rule.tolerance:
-            wanted += f" {'+' if upper else '−'} {rule.tolerance:.4g}"
+            wanted += f" {'+' if rule.upper else '−'} {plain(rule.tolerance)}"
+        code = page.code(rule.metric)
+        if one.figure:
+            label = _label(rule.metric, one.figure)
+            code = page.Markup('{}<br><span class="note">{}</span>').format(label, code)
         rows.append(
             [
-                page.code(rule.metric),
+                code,
                 wanted,
                 one.reason,
                 one.figure.samples if one.figure else None,
@@ -255,7 +263,7 @@ def _figures(figures: Mapping[str, Figure]) -> page.Markup:
         [
             page.code(name),
             figure.label,
-            f"{figure.value:.4g} {'' if figure.unit == 'share' else figure.unit}".strip(),
+            with_unit(figure.value, figure.unit),
             page.interval(figure.low, figure.high, 3) or None,
             figure.samples,
         ]

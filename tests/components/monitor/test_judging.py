@@ -76,3 +76,10 @@ def test_a_policy_that_repeats_itself_or_has_no_bound_is_refused() -> None:
         MonitorOptions(rules=[rule(), rule()])
     with pytest.raises(ValueError, match="exactly one of at_most, at_least"):
         MonitorRule(metric="errors.share")
+
+
+def test_a_bound_is_a_number_also_where_yaml_reads_a_text_and_never_none_at_all() -> None:
+    assert MonitorRule.model_validate({"metric": "x", "at_most": "1e-3"}).bound == 0.001
+    for wrong, said in (("nan", "a finite number"), ("x", "another bound of 'x' than itself")):
+        with pytest.raises(ValueError, match=said):
+            MonitorRule(metric="x", at_most=wrong)
