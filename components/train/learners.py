@@ -37,20 +37,23 @@ def make_learner(
 
         return MeshLearner(vocabulary_size, options, schedule)
     from components.train.distributed_learner import DistributedLearner
-    from components.train.learner import Learner, keep_freed_memory
+    from components.train.learner import Learner, keep_freed_memory, precision_policy
 
     keep_freed_memory()
+    policy = precision_policy(options.precision)
     if distribution is None:
-        return Learner(make_decoder(vocabulary_size, options), options, schedule=schedule)
+        model = make_decoder(vocabulary_size, options, policy)
+        return Learner(model, options, schedule=schedule)
     with distribution.strategy.scope():
-        model = make_decoder(vocabulary_size, options)
+        model = make_decoder(vocabulary_size, options, policy)
         return DistributedLearner(model, options, distribution, schedule=schedule)
 
 
-def make_decoder(vocabulary_size: int, options: TrainOptions) -> Decoder:
-    """A new decoder of the options' shape, for TensorFlow's devices."""
+def make_decoder(
+    vocabulary_size: int, options: TrainOptions, policy: str = "float32", by_head: bool = False
+) -> Decoder:
+    """A new decoder of the options' shape, with Keras' dtype policy of that name."""
     from components.train.decoder import Decoder
-    from components.train.learner import precision_policy
 
     return Decoder(
         vocabulary_size,
@@ -60,5 +63,6 @@ def make_decoder(vocabulary_size: int, options: TrainOptions) -> Decoder:
         heads=options.heads,
         dropout=options.dropout,
         seed=options.seed,
-        dtype=precision_policy(options.precision),
+        by_head=by_head,
+        dtype=policy,
     )

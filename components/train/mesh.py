@@ -46,7 +46,8 @@ class Mesh:
     def place(self, windows: np.ndarray[Any, Any]) -> jax.Array:
         """Tokens on the devices: each replica gets its share, or all where it cannot be equal."""
         shared = BATCH if len(windows) % self.replicas == 0 else None
-        return jax.device_put(windows, self.sharding(shared, None))
+        placed: jax.Array = jax.device_put(windows, self.sharding(shared, None))
+        return placed
 
     def sharding(self, *axes: str | None) -> jax.sharding.Sharding:
         """How an array lies on the devices, each of whose axes is cut along that of the mesh."""

@@ -14,8 +14,9 @@ import numpy as np
 from keras import ops
 
 from components.train import optimizers
-from components.train.decoder import Decoder, columns_by_head
+from components.train.decoder import columns_by_head
 from components.train.ema import decay_after
+from components.train.learners import make_decoder
 from components.train.mesh import make_mesh, precision_policy
 from components.train.options import TrainOptions
 
@@ -62,23 +63,15 @@ class MeshLearner:
         self.options = options
         self.mesh = make_mesh(options, vocabulary_size)
         keras.distribution.set_distribution(self.mesh.distribution)
-        self.model = Decoder(
-            vocabulary_size,
-            context=options.context,
-            layers=options.layers,
-            width=options.width,
-            heads=options.heads,
-            dropout=options.dropout,
-            seed=options.seed,
-            dtype=precision_policy(options.precision),
-            by_head=True,
-        )
+        policy = precision_policy(options.precision)
+        self.model = make_decoder(vocabulary_size, options, policy, by_head=True)
         self.schedule = schedule or optimizers.make_schedule(options)
         self.optimizer = optimizers.make_optimizer("muon", self.model, self.schedule, options)
-        averaged = self.model.trainable_variables if options.ema else []
+        averaged = [v.value for v in self.model.trainable_variables] if options.ema else []
+        # Copies: a step gives up the memory of what it changes.
         self._averages = [
-            keras.Variable(v.value, dtype=v.dtype, trainable=False, layout=v._layout)
-            for v in averaged
+            keras.Variable(jnp.copy(value), trainable=False, layout=value.sharding)
+            for value in averaged
         ]
         self._columns = columns_by_head(options.width, options.heads)
         shardings = [[v.value.sharding for v in group] for group in self._groups()]

@@ -86,7 +86,9 @@ put(learner, halfway)
 save("moved", learner, train(learner, data["batches"][broken_at:]))
 
 noisy = {**shape, "layers": 1, "dropout": 0.5, "distribution": "model_parallel"}
+noisy |= {"learning_rate": 1e-30, "weight_decay": 0}
 learner = MeshLearner(int(data["vocabulary"]), TrainOptions(**noisy))
+train(learner, data["batches"][:1])
 start = taken(learner)
 facts["dropped"] = []
 for _ in range(2):
@@ -158,8 +160,8 @@ def test_a_run_goes_on_where_another_mesh_stopped(meshes: Meshes) -> None:
 def test_dropout_goes_on_as_it_would_have_and_takes_other_units_each_step(meshes: Meshes) -> None:
     first, again = meshes.facts["dropped"]
     assert again == first
-    # The first step's rate is 0: the loss changes with what is dropped alone.
-    assert first[0][0] != first[1][0]
+    # At this rate no weight moves: the loss differs by what is dropped alone.
+    assert abs(first[0][0] - first[1][0]) > 1e-3
 
 
 @pytest.mark.slow
