@@ -82,6 +82,7 @@ for parts in (2, 4):
         "rows": [list(shard.data.shape) for shard in placed.addressable_shards],
         "compiled": learner._train._cache_size(),
     }
+np.savez(folder / "halfway.npz", **halfway)
 put(learner, halfway)
 save("moved", learner, train(learner, data["batches"][broken_at:]))
 
@@ -110,10 +111,7 @@ class Meshes:
         # Three windows, which two replicas cannot share equally.
         held_out = random.integers(0, VOCABULARY, (2, 3, 9)).astype("int32")
         np.savez(folder / "data.npz", batches=batches, held_out=held_out, vocabulary=VOCABULARY)
-        told = [[float(value) for value in learner.train(batch)] for batch in batches]
-        with learner.averaged():
-            judged = learner.evaluate(held_out)
-        self.alone = {"told": told, "judged": judged, **self._variables(learner)}
+        self.alone = self._trained(learner, batches, held_out)
         environment = {
             **os.environ,
             "KERAS_BACKEND": "jax",
@@ -125,6 +123,17 @@ class Meshes:
         assert done.returncode == 0, done.stderr[-3000:]
         self.on = {name: dict(np.load(folder / f"{name}.npz")) for name in ("2", "4", "moved")}
         self.facts = json.loads((folder / "facts.json").read_text())
+
+        halfway = np.load(folder / "halfway.npz")
+        for name, variable in learner.variables():
+            variable.assign(halfway[name])
+        self.on["one"] = self._trained(learner, batches[BROKEN_AT:], held_out)
+
+    def _trained(self, learner: Any, batches: Any, held_out: Any) -> dict[str, Any]:
+        told = [[float(value) for value in learner.train(batch)] for batch in batches]
+        with learner.averaged():
+            judged = learner.evaluate(held_out)
+        return {"told": told, "judged": judged, **self._variables(learner)}
 
     @staticmethod
     def _variables(learner: Any) -> dict[str, Any]:
@@ -149,8 +158,9 @@ def test_losses_gradients_and_weights_are_those_of_one_device(meshes: Meshes, pa
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_where_another_mesh_stopped(meshes: Meshes) -> None:
-    whole, moved = meshes.on["2"], meshes.on["moved"]
+@pytest.mark.parametrize("where", ["moved", "one"])
+def test_another_mesh_and_one_device_go_on_where_a_mesh_stopped(meshes: Meshes, where: str) -> None:
+    whole, moved = meshes.on["2"], meshes.on[where]
     np.testing.assert_allclose(moved["told"], whole["told"][BROKEN_AT:], rtol=2e-6)
     for name in set(whole) - {"told"}:
         np.testing.assert_allclose(moved[name], whole[name], atol=2e-6, err_msg=name)
