@@ -267,7 +267,11 @@ def _sum_up(face: Any, result: MonitoringResult) -> None:
     if result.retraining:
         entry = result.retraining
         why = entry["details"].get("refusal") or entry["details"].get("error") or entry["reason"]
+        # That a run went through does not say that its model serves.
+        outcome = entry["details"].get("outcome")
         run = f" as {entry['run']}" if entry["run"] else ""
+        run += f", which was {outcome}" if outcome in ("pushed", "rejected") else ""
+        run += ", which waits for approval" if outcome == "pending" else ""
         face.say(f"  retraining {entry['state']}{run}: {why}")
     face.pages(result.records, pages(result.records))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from components.errors import USER_ERROR_EXIT_CODE
 from serving.commands import HELP, print_table
 from serving.review.commands import KEY, one_line
 
@@ -125,10 +127,14 @@ def settle(models: Path, approvers: Path | None, url: str | None) -> None:
 
     The gateway records verdicts and cannot publish; run this where the models may be written, such
     as in a GitLab job or a CronJob. `loomline serve` does it by itself.
+
+    Exit codes: 0 all is settled, 2 something stands in the way of a verdict (one line says what).
     """
     from pipelines.reviewing import settle_all
 
     with one_line():
         told = list(settle_all(models, approvers, url))
-    for line in told or ["nothing was decided about"]:
+    for line, _ in told or [("nothing was decided about", True)]:
         click.echo(line)
+    if not all(settled for _, settled in told):
+        sys.exit(USER_ERROR_EXIT_CODE)

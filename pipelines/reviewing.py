@@ -226,7 +226,7 @@ class Review:
             self._enter(records)
 
 
-def settle_all(models: Path, approvers: Path | None, url: str | None) -> Iterator[str]:
+def settle_all(models: Path, approvers: Path | None, url: str | None) -> Iterator[tuple[str, bool]]:
     """Does what the verdicts ask for that lie beside waiting models.
 
     Args:
@@ -234,13 +234,13 @@ def settle_all(models: Path, approvers: Path | None, url: str | None) -> Iterato
         approvers, url: see `Review`.
 
     Yields:
-        What happened to each, in one line; also what stands in its way.
+        What happened to each, or what stands in its way, in one line; and whether it is settled.
     """
     for path in sorted(models.glob(f"*/{PENDING_FOLDER}/*/{PROVENANCE_FOLDER}/approval.json")):
         try:
-            yield Review.of(str(path.parents[1]), None, approvers, url).settle()
+            yield Review.of(str(path.parents[1]), None, approvers, url).settle(), True
         except (LoomlineError, ReviewError, StoreError) as error:
-            yield f"{path.parents[3].name}/{path.parents[1].name} still waits: {error}"
+            yield f"{path.parents[3].name}/{path.parents[1].name} still waits: {error}", False
 
 
 def _named(run: str) -> list[Path]:

@@ -117,7 +117,7 @@ def settling(models: Path, store: str) -> Iterator[None]:
 
     def settle() -> None:
         while not ended.wait(_SETTLE_SECONDS):
-            for line in settle_all(models, None, store):
+            for line, _ in settle_all(models, None, store):
                 # What still waits for the same reason is told once.
                 if line not in told:
                     told.add(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from components import page
@@ -104,23 +104,21 @@ def _lead(before: _Run, now: _Run, shares: Sequence[str], followed: Sequence[str
         figure, earlier = now.quality[name], before.quality.get(name)
         wanted = f" ({figure.better} is better)" if figure.better else ""
         if earlier is not None:
-            shown = (page.number(each.value, 3) for each in (earlier, figure))
-            rose = figure.value > earlier.value
-            told.append(f"{figure.label or name}{wanted} {_change(*shown, rose)}")
+            change = _change(earlier.value, figure.value, lambda value: page.number(value, 3))
+            told.append(f"{figure.label or name}{wanted} {change}")
     for name in shares:
         if name in before.drift:
-            shown = (f"{100 * run.drift[name]:.0f}%" for run in (before, now))
-            rose = now.drift[name] > before.drift[name]
-            told.append(f"measures of the {_SHARES[name]} that moved {_change(*shown, rose)}")
+            change = _change(before.drift[name], now.drift[name], _percent)
+            told.append(f"measures of the {_SHARES[name]} that moved {change}")
     if not told:
         return f"The run before, {before.name}, measured nothing that this one did."
     return f"Since the run before, {before.name}: {'; '.join(told)}."
 
 
-def _change(before: str, now: str, rose: bool) -> str:
-    if before == now:
-        return f"stayed at {now}"
-    return f"{'rose' if rose else 'fell'} from {before} to {now}"
+def _change(before: float, now: float, shown: Callable[[float], str]) -> str:
+    if shown(before) == shown(now):
+        return f"stayed at {shown(now)}"
+    return f"{'rose' if now > before else 'fell'} from {shown(before)} to {shown(now)}"
 
 
 def _usual(values: Sequence[float], *, percent: bool) -> str:

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from components.errors import BusyError
 from pipelines import cli_monitor
 from pipelines.cli import main
+from pipelines.face import Face
+from pipelines.monitoring.running import MonitoringResult
 
 
 def test_it_goes_on_after_a_fault_and_stops_by_ctrl_c(
@@ -79,3 +81,21 @@ def test_a_folder_that_is_not_there_is_a_mistake_and_stays_away(tmp_path: Path) 
     found = CliRunner().invoke(main, ["monitor", "text", f"--output={tmp_path}", elsewhere])
     assert "other.sqlite. Received: no such file" in found.output
     assert not typo.exists()
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({"outcome": "rejected"}, "retraining succeeded as r1, which was rejected: it drifted"),
+        ({"outcome": "pending"}, "retraining succeeded as r1, which waits for approval: it drift"),
+        ({"error": "out of disk"}, "retraining succeeded as r1: out of disk"),
+    ],
+)
+def test_a_retraining_that_went_through_says_what_became_of_its_model(
+    details: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = {"verdict": "retrain", "headline": [], "suggestions": [], "figures": {}, "notes": []}
+    entry = {"state": "succeeded", "run": "r1", "reason": "it drifted", "details": details}
+    result = MonitoringResult(report, entry, "", False, [], tmp_path)
+    cli_monitor._sum_up(Face(), result)
+    assert said in capsys.readouterr().out

@@ -258,6 +258,8 @@ def test_what_cannot_be_settled_says_why_and_goes_on_waiting(desk: Desk) -> None
     (waits.path / "extra").write_text("ops")
     done = loomline("settle", desk.models)
     assert done.output.startswith("text/a still waits: expected the saved_model that Ada approved")
+    # So that a job that does it fails where somebody has to look.
+    assert done.exit_code == 2
     waits.approval_path.write_bytes(b"\xff")
     assert "still waits: expected a verdict" in loomline("settle", desk.models).output
     assert waits.path.exists()
