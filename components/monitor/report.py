@@ -153,6 +153,7 @@ def _percent(share: float | None) -> float | None:
 
 def _rules(judgements: Sequence[Judgement]) -> page.Markup:
     rows: list[list[page.Cell]] = []
+    nowrap = page.Markup('<span class="nowrap">{}</span>')
     for one in judgements:
         rule = one.rule
         shown = rule.bound if isinstance(rule.bound, str) else plain(rule.bound)
@@ -166,7 +167,8 @@ def _rules(judgements: Sequence[Judgement]) -> page.Markup:
         rows.append(
             [
                 code,
-                wanted,
+                # The name of another figure may be long.
+                wanted if isinstance(rule.bound, str) else nowrap.format(wanted),
                 one.reason,
                 one.figure.samples if one.figure else None,
                 rule.severity,

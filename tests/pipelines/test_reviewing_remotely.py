@@ -69,8 +69,8 @@ def test_verdicts_of_the_review_page_are_settled(desk: Desk) -> None:
     decided(desk, desk.wait("b"), "rejected")
     told = list(settle_all(desk.models, desk.approvers, None))
     assert told == [
-        "text/a was approved, and is version 1",
-        "text/b was rejected, and is removed from the models",
+        ("text/a was approved, and is version 1", True),
+        ("text/b was rejected, and is removed from the models", True),
     ]
     assert desk.versions() == [1]
     assert list((desk.models / "text" / ".pending").iterdir()) == []
