@@ -37,7 +37,9 @@ def test_data_of_a_package_is_in_the_image_already(modality: str, source: str) -
 
 def test_a_container_has_the_least_that_a_step_needs(tmp_path: Path) -> None:
     containers = Containers("image", tmp_path, (tmp_path,), (tmp_path / "data",))
-    arguments = containers.runner().container_run_args
+    arguments = containers.arguments()
+    # One that starts before its turn is no other than one that kfp starts.
+    assert containers.runner().container_run_args == arguments
     assert arguments["read_only"] is True
     assert arguments["cap_drop"] == ["ALL"]
     assert arguments["network_mode"] == "none"
