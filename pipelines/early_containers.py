@@ -97,7 +97,8 @@ class EarlyContainers:
         """Removes the containers whose turn never came."""
         for early in self._early.values():
             with contextlib.suppress(Exception):
-                early.result().remove()
+                if not early.cancel():
+                    early.result().remove()
         self._early.clear()
         self._thread.shutdown()
 
