@@ -40,8 +40,8 @@ class BeamOptions(BaseModel):
 
     beam_runner: str = Field(
         default=LOCAL,
-        description="What runs the step's Beam pipelines: local (this machine), flink, spark, "
-        "dataflow, prism, or portable (any job service).",
+        description="What does the step's work on many rows: local (this machine), or a runner of "
+        "Apache Beam: flink, spark, dataflow, prism, or portable (any job service).",
     )
     beam_options: list[str] = Field(
         default=[],

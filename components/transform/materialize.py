@@ -16,7 +16,7 @@ from components.artifacts import Examples, TransformedExamples, TransformGraph
 from components.transform.ahead import ahead
 from components.transform.load import load_transform
 from components.transform.options import TransformOptions
-from components.transform.records import BYTES, INTEGERS, integers, serialize
+from components.transform.records import BYTES, INTEGERS, Serializer, integers
 from components.transform.spread import Records, write_shards
 from components.transform.tokenizer import FIRST_SUBWORD, VOCABULARY_NAME
 
@@ -52,15 +52,16 @@ def materialize(
 def _open_records(graph: str) -> Records:
     """Loads the graph; the result yields each row of a shard as a serialized tf.train.Example."""
     transform = load_transform(Path(graph))
+    serialize = Serializer(example_id=BYTES, tokens=INTEGERS)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
     def tokenize(texts: tf.Tensor) -> tf.RaggedTensor:
         return transform.tokenize(texts)
 
-    def tokenized(batch: pa.RecordBatch) -> tuple[list[str], np.ndarray, np.ndarray]:
+    def tokenized(batch: pa.RecordBatch) -> tuple[list[bytes], np.ndarray, np.ndarray]:
         texts = batch.column("text").to_numpy(zero_copy_only=False)
         tokens = tokenize(tf.constant(texts, tf.string))
-        names = batch.column("example_id").to_pylist()
+        names = batch.column("example_id").cast(pa.binary()).to_pylist()
         return names, tokens.values.numpy(), tokens.row_splits.numpy()
 
     def records(shard: Path) -> Iterator[tuple[bytes, int]]:
@@ -69,10 +70,6 @@ def _open_records(graph: str) -> Records:
             for names, values, splits in ahead(tokenized, batches):
                 lists, lengths = integers(values, splits), np.diff(splits).tolist()
                 for name, ids, length in zip(names, lists, lengths, strict=True):
-                    features = [
-                        (b"example_id", BYTES, name.encode()),
-                        (b"tokens", INTEGERS, ids),
-                    ]
-                    yield serialize(features), length
+                    yield serialize(name, ids), length
 
     return records

@@ -7,7 +7,6 @@ message as it does in memory, is copied, and all integers of a batch are written
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +16,50 @@ BYTES, FLOATS, INTEGERS = 1, 2, 3
 # Tags of Example's field, of that of Features, of its entries' two, and of a list's.
 _FEATURES = _ENTRY = _NAME = _LIST = b"\x0a"
 _VALUE = b"\x12"
+# Different lengths of contents that are remembered.
+_MOST_KNOWN = 1 << 14
 _KINDS = {kind: bytes([kind << 3 | 2]) for kind in (BYTES, FLOATS, INTEGERS)}
 
-# A feature: its name, the kind of its list, and the content of that list.
-Feature = tuple[bytes, int, bytes]
 
+class Serializer:
+    """Serializes rows of the same features; all but the contents depends on their lengths alone."""
 
-def serialize(features: Iterable[Feature]) -> bytes:
-    """Serializes one row.
+    def __init__(self, **kinds: int) -> None:
+        """Sets the features.
 
-    Args:
-        features: in the order in which they are written. The content of one of BYTES is its only
-            value; of one of FLOATS, float32, little-endian; of one of INTEGERS, as `integers`
-            returns it.
-    """
-    entries = b""
-    for key, kind, content in features:
-        # A list of numbers that is empty is left out.
-        values = _LIST + _size(len(content)) + content if content or kind == BYTES else b""
-        value = _KINDS[kind] + _size(len(values)) + values
-        entry = _NAME + _size(len(key)) + key + _VALUE + _size(len(value)) + value
-        entries += _ENTRY + _size(len(entry)) + entry
-    return _FEATURES + _size(len(entries)) + entries
+        Args:
+            kinds: the kind of each feature's list, in the order in which they are written.
+        """
+        self._features = [(name.encode(), kind) for name, kind in kinds.items()]
+        self._known: dict[tuple[int, ...], tuple[bytes, ...]] = {}
+
+    def __call__(self, *contents: bytes) -> bytes:
+        """Serializes one row.
+
+        Args:
+            contents: of each feature. That of one of BYTES is its only value; of one of FLOATS,
+                float32, little-endian; of one of INTEGERS, as `integers` returns it.
+        """
+        lengths = tuple(map(len, contents))
+        before = self._known.get(lengths)
+        if before is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            before = self._known[lengths] = self._between(lengths)
+        return b"".join(itertools.chain.from_iterable(zip(before, contents, strict=True)))
+
+    def _between(self, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
+        """What stands before each content of such a length."""
+        before, size = [], 0
+        for (name, kind), length in zip(self._features, lengths, strict=True):
+            # A list of numbers that is empty is left out.
+            values = _LIST + _varint(length) if length or kind == BYTES else b""
+            value = _KINDS[kind] + _varint(len(values) + length) + values
+            head = _NAME + _varint(len(name)) + name + _VALUE + _varint(len(value) + length)
+            entry = len(head) + len(value) + length
+            before.append(_ENTRY + _varint(entry) + head + value)
+            size += len(before[-1]) + length
+        return (_FEATURES + _varint(size) + before[0], *before[1:])
 
 
 def integers(values: NDArray[np.integer], splits: NDArray[np.integer]) -> list[bytes]:
@@ -71,11 +92,3 @@ def _varint(value: int) -> bytes:
         parts.append(value & 127 | 128)
         value >>= 7
     return bytes([*parts, value])
-
-
-# Most fields are short.
-_SIZES = [_varint(size) for size in range(1 << 14)]
-
-
-def _size(size: int) -> bytes:
-    return _SIZES[size] if size < len(_SIZES) else _varint(size)

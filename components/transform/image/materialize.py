@@ -19,7 +19,7 @@ from components.errors import DataError
 from components.transform.ahead import ahead
 from components.transform.image.load import load_transform
 from components.transform.image.options import TransformImageOptions
-from components.transform.records import BYTES, FLOATS, INTEGERS, integers, serialize
+from components.transform.records import BYTES, FLOATS, INTEGERS, Serializer, integers
 from components.transform.spread import Records, write_shards
 
 # Images that are decoded together: so many, or so many bytes of results.
@@ -66,6 +66,7 @@ def materialize(
 def _open_records(graph: str, shape: tuple[int, int, int]) -> Records:
     """Loads the graph; the result yields each row of a shard as a serialized tf.train.Example."""
     transform = load_transform(Path(graph))
+    serialize = Serializer(example_id=BYTES, image=FLOATS, label=INTEGERS)
     signature = [tf.TensorSpec([None], tf.string)] * 2
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
@@ -77,16 +78,17 @@ def _open_records(graph: str, shape: tuple[int, int, int]) -> Records:
     def records(shard: Path) -> Iterator[tuple[bytes, int]]:
         with pq.ParquetFile(shard) as reader:
             batches = reader.iter_batches(rows, columns=list(_COLUMNS))
-            for done in ahead(functools.partial(_applied, apply=apply), batches):
-                for record in _records(*done):
-                    yield record, 0
+            for names, pixels, ids in ahead(functools.partial(_applied, apply=apply), batches):
+                labels = integers(ids, np.arange(len(ids) + 1))
+                for name, image, label in zip(names, pixels, labels, strict=True):
+                    yield serialize(name, image.tobytes(), label), 0
 
     return records
 
 
 def _applied(
     batch: pa.RecordBatch, apply: Any
-) -> tuple[list[str], NDArray[np.float32], NDArray[np.integer]]:
+) -> tuple[list[bytes], NDArray[np.float32], NDArray[np.integer]]:
     """The names of rows, their pixels, float32 [rows, pixels], and the ids of their classes."""
     files, classes = (
         tf.constant(batch.column(name).to_numpy(zero_copy_only=False), tf.string)
@@ -98,22 +100,7 @@ def _applied(
         _refuse_broken(batch, apply)
         raise
     flat = images.numpy().reshape(batch.num_rows, -1).astype("<f4", copy=False)
-    return batch.column("example_id").to_pylist(), flat, ids.numpy()
-
-
-def _records(
-    names: list[str], flat: NDArray[np.float32], ids: NDArray[np.integer]
-) -> Iterator[bytes]:
-    """Yields each row as a serialized tf.train.Example."""
-    labels = integers(ids, np.arange(len(ids) + 1))
-    for name, pixels, label in zip(names, flat, labels, strict=True):
-        yield serialize(
-            [
-                (b"example_id", BYTES, name.encode()),
-                (b"image", FLOATS, pixels.tobytes()),
-                (b"label", INTEGERS, label),
-            ]
-        )
+    return batch.column("example_id").cast(pa.binary()).to_pylist(), flat, ids.numpy()
 
 
 def _refuse_broken(batch: pa.RecordBatch, apply: Any) -> None:

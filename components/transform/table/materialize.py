@@ -15,14 +15,7 @@ import tensorflow as tf
 from components.artifacts import TABLE, Examples, TransformedExamples, TransformGraph, read_json
 from components.table_layout import TableLayout
 from components.transform.ahead import ahead
-from components.transform.records import (
-    BYTES,
-    FLOATS,
-    INTEGERS,
-    Feature,
-    integers,
-    serialize,
-)
+from components.transform.records import BYTES, FLOATS, INTEGERS, Serializer, integers
 from components.transform.spread import Records, write_shards
 from components.transform.table.features import EXAMPLE_ID, feature_tensor, feature_values
 from components.transform.table.load import load_transform
@@ -66,34 +59,29 @@ def _open_records(graph: str) -> Records:
     A row that has no layout is None.
     """
     transform = load_transform(Path(graph))
+    serialize = Serializer(example_id=BYTES, codes=INTEGERS, values=FLOATS)
     compiled = tf.function(transform.transform, reduce_retracing=True)
     columns = [layout.column for layout in transform.layout.columns]
     names = [EXAMPLE_ID, *(column.name for column in columns)]
 
-    def laid_out(batch: pa.RecordBatch) -> tuple[list[str], np.ndarray, np.ndarray]:
+    def laid_out(batch: pa.RecordBatch) -> tuple[list[bytes], np.ndarray, np.ndarray]:
         features = {
             column.name: feature_tensor(feature_values(batch.column(column.name), column), column)
             for column in columns
         }
         codes, values = compiled(features)
-        return batch.column(EXAMPLE_ID).to_pylist(), codes.numpy(), values.numpy()
+        ids = batch.column(EXAMPLE_ID).cast(pa.binary()).to_pylist()
+        return ids, codes.numpy(), values.numpy()
 
     def records(shard: Path) -> Iterator[tuple[bytes | None, int]]:
         with pq.ParquetFile(shard) as reader:
             for ids, codes, values in ahead(
                 laid_out, reader.iter_batches(_BATCH_ROWS, columns=names)
             ):
-                seen = (codes >= 0).all(axis=1).tolist()
-                for name, known, row in zip(ids, seen, _rows(codes, values), strict=True):
-                    features = [(b"example_id", BYTES, name.encode()), *row]
-                    yield (serialize(features) if known else None), 0
+                seen = np.all(codes >= 0, axis=1).tolist()
+                lists = integers(codes.ravel(), np.arange(len(codes) + 1) * codes.shape[1])
+                numbers = values.astype("<f4", copy=False)
+                for name, known, row, some in zip(ids, seen, lists, numbers, strict=True):
+                    yield (serialize(name, row, some.tobytes()) if known else None), 0
 
     return records
-
-
-def _rows(codes: np.ndarray, values: np.ndarray) -> Iterator[list[Feature]]:
-    """The features `codes` and `values` of each row."""
-    lists = integers(codes.ravel(), np.arange(len(codes) + 1) * codes.shape[1])
-    numbers = values.astype("<f4", copy=False)
-    for place, content in enumerate(lists):
-        yield [(b"codes", INTEGERS, content), (b"values", FLOATS, numbers[place].tobytes())]
