@@ -17,6 +17,7 @@ from components.gate.gate import named_figures
 from components.gate.metrics import known
 from pipelines.services import EmbeddedServer
 from serving.client import Client
+from serving.storage import list_versions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -256,3 +257,24 @@ def test_a_bad_source_ends_in_one_line_and_nothing_is_lost(
     assert "Traceback" not in refused.stdout + refused.stderr
     assert versions(output) == before
     assert generate(server, "a").returncode == 0
+
+
+def test_a_model_is_compared_with_the_one_that_lies_in_an_object_store(
+    first: Completed, loomline: Loomline, output: Path, bucket: str
+) -> None:
+    """All but evaluation, drift report and gate comes from the cache of the first run."""
+    base = f"gs://{bucket}/models"
+    there = {"push.base_path": base}
+    done = loomline("--no-serve", **there)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(list_versions(f"{base}/text")) == [1]
+    rules = "[{metric: evaluation.bits_per_byte, at_most: champion, tolerance: 0.1}]"
+    done = loomline("--no-serve", **{**there, "evaluate.samples": "9", "gate.rules": rules})
+    assert done.returncode == 0, done.stdout + done.stderr
+    latest = (output / "latest").resolve()
+    assert json.loads((latest / "evaluation.json").read_text("utf-8"))["champion"]["version"] == 1
+    decision = json.loads((latest / "decision.json").read_text("utf-8"))
+    assert decision["champion_version"] == 1
+    assert "is at most version 1 " in decision["rules"][0]["reason"]
+    compared = json.loads((latest / "drift.json").read_text("utf-8"))["comparisons"]
+    assert "reference" in compared
