@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -286,4 +287,6 @@ class Launch:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    # In one piece: the logs of many workers are followed by a thread each.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -7,19 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Tolerated(BaseModel):
-    """A taint that the workers tolerate, as Kubernetes writes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    key: str = ""
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str = ""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
-
-
-class Workers(BaseModel):
-    """The workers, their job, and the nodes that they run on."""
+class WorkersJob(BaseModel):
+    """How many workers, as what kind of job, and how patiently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,10 +23,13 @@ class Workers(BaseModel):
         description="How often all are started again because one was lost; they resume.",
     )
     pending_minutes: float = Field(
-        default=30,
-        gt=0,
-        description="How long to wait for nodes and images for all of them.",
+        default=30, gt=0, description="How long to wait for nodes and images for all of them."
     )
+
+
+class Workers(WorkersJob):
+    """The workers with the nodes that they run on, as the step gets them."""
+
     deadline_minutes: int = Field(
         default=24 * 60, ge=1, description="After which the cluster ends them, whoever waits."
     )
@@ -47,7 +39,9 @@ class Workers(BaseModel):
     accelerator_type: str = Field(default="", description="Resource, such as nvidia.com/gpu.")
     accelerator_count: int = Field(default=0, ge=0, description="How many each gets.")
     node_selector: dict[str, str] = Field(default={}, description="Labels of their nodes.")
-    tolerations: list[Tolerated] = Field(default=[], description="Taints of their nodes.")
+    tolerations: list[dict[str, str]] = Field(
+        default=[], description="Taints of their nodes, as Kubernetes writes tolerations."
+    )
     shared_memory: str = Field(default="", description="Size of /dev/shm.")
     scratch: str = Field(default="", description="Size of /tmp.")
     claim: str = Field(min_length=1, description="Claim of the volume that all of them see.")

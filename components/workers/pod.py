@@ -79,10 +79,7 @@ def specification(workers: Workers, only: Object) -> Object:
     if workers.node_selector:
         found["nodeSelector"] = dict(workers.node_selector)
     if workers.tolerations:
-        found["tolerations"] = [
-            {name: value for name, value in one.model_dump().items() if value}
-            for one in workers.tolerations
-        ]
+        found["tolerations"] = [dict(one) for one in workers.tolerations]
     return found
 
 

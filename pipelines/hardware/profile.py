@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import ConfigError
 from components.image import IMAGE
 from components.options import explain
+from components.workers.options import WorkersJob
 
 PROFILES = Path(__file__).parent
 # As Kubernetes writes them; what it would refuse when a pod starts is refused here.
@@ -73,24 +74,6 @@ class Volume(_Strict):
     mount: str = Field(default="/loomline", pattern="^/.*[^/]$", description="Where steps see it.")
 
 
-class Workers(_Strict):
-    """Pods that train together, as a job of Kubeflow Trainer; each gets what a step would get."""
-
-    count: int = Field(ge=2, description="How many share each training step.")
-    job: Literal["TrainJob", "TFJob"] = Field(
-        default="TrainJob",
-        description="TrainJob of Kubeflow Trainer 2, or TFJob of the older Training Operator.",
-    )
-    restarts: int = Field(
-        default=3,
-        ge=0,
-        description="How often all are started again because one was lost; they resume.",
-    )
-    pending_minutes: float = Field(
-        default=30, gt=0, description="How long to wait for nodes and images for all of them."
-    )
-
-
 class Hardware(_Strict):
     """One profile."""
 
@@ -116,10 +99,10 @@ class Hardware(_Strict):
     retries: Retries = Retries()
     timeout_minutes: Timeouts = Timeouts()
     volume: Volume | None = Field(default=Volume(), description="None: nothing outlives a run.")
-    workers: Workers | None = Field(
+    workers: WorkersJob | None = Field(
         default=None,
-        description="None: the train step trains by itself. Otherwise it has these train, and gets "
-        "what a step gets that does not compute with the model.",
+        description="None: the train step trains by itself. Otherwise it has these train, each of "
+        "which gets what it would get, and gets itself what every other step gets.",
     )
     secret: str = Field(
         default="loomline",
@@ -258,7 +241,7 @@ def _accepted(parents: list[str]) -> list[str]:
         "retries": Retries,
         "timeout_minutes": Timeouts,
         "volume": Volume,
-        "workers": Workers,
+        "workers": WorkersJob,
     }
     named = [inner[part] for part in parents if part in inner]
     return list((named[-1] if named else Hardware).model_fields)

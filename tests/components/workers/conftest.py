@@ -22,6 +22,7 @@ from tests.components.workers.fake_cluster import FakeCluster
 
 ROOT = Path(__file__).parents[3]
 QUICK = Patience(look=0.02, settle=0.4, rest=2.0)
+ONE_KIND = pytest.mark.parametrize("job", ["TrainJob"])
 CARD = {
     "loss": 2.5, "eval_loss": 2.75, "steps": 12, "parameters": 99, "tokens_per_second": 7.0,
     "seconds": 3.0,
@@ -145,3 +146,11 @@ class Launcher:
 @pytest.fixture
 def launcher(fake: FakeCluster, tmp_path: Path, job: str) -> Launcher:
     return Launcher(fake, tmp_path, job)
+
+
+def only(step: Step, kind: type[BaseException]) -> str:
+    """The line that the step ended by, of an error of that kind."""
+    error = step.end()
+    assert type(error) is kind or isinstance(error, kind), (error, step.printed)
+    assert "\n" not in str(error)
+    return str(error)

@@ -17,7 +17,8 @@ from components.workers.options import Workers
 from tests.components.train.test_worker import OPTIONS, _free_ports
 from tests.components.train.test_worker import data as data  # a fixture
 from tests.components.workers.conftest import Step, rules_of
-from tests.components.workers.fake_cluster import FakeCluster, Processes
+from tests.components.workers.fake_cluster import FakeCluster
+from tests.components.workers.fake_nodes import Processes
 
 CHANGED = {"steps": 600, "eval_every": 200, "checkpoint_seconds": 1, "distribution": "multi_worker"}
 
@@ -30,7 +31,7 @@ def test_workers_that_lose_one_are_started_again_and_learn_what_one_learns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fake = FakeCluster(rules_of("TrainJob"))
-    fake.processes = Processes(fake, _free_ports(2))
+    fake.nodes = Processes(fake, _free_ports(2))
     fake.waits_before_gone = 0.1
     monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path)))
     monkeypatch.setenv("LOOMLINE_ATTEMPT", "text-x7k.root.train.executor(0)")
@@ -57,8 +58,8 @@ def test_workers_that_lose_one_are_started_again_and_learn_what_one_learns(
     try:
         step = Step(train)
         fake.wait_for(lambda: list(volume.glob("checkpoints/*/checkpoint.npz")), 120)
-        [lost] = [name for name in fake.processes.running if "-node-0-1-" in name]
-        fake.processes.running[lost].kill()
+        [lost] = [name for name in fake.nodes.running if "-node-0-1-" in name]
+        fake.nodes.running[lost].kill()
         assert step.end(240) is None, step.printed
     finally:
         fake.close()
