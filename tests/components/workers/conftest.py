@@ -130,7 +130,8 @@ class Launcher:
 
     def write_model(self) -> None:
         """Does what the chief does in the end."""
-        self.written.path.mkdir(parents=True)
+        self.written.saved_model.mkdir(parents=True)
+        (self.written.saved_model / "saved_model.pb").write_bytes(b"model")
         self.written.write_card(CARD)
 
     def succeed(self) -> None:

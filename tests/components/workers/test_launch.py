@@ -6,17 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components import artifacts
 from components.errors import (
     ClusterAwayError,
     ClusterError,
     ConfigError,
 )
-from tests.components.workers.conftest import CARD, ONE_KIND, Launcher, only
+from components.train.component import train
+from components.train.options import TrainOptions
+from tests.components.workers.conftest import CARD, ONE_KIND, Launcher, Step, only
 from tests.components.workers.fake_cluster import FakeCluster
 
 
@@ -33,6 +37,35 @@ def test_workers_train_and_the_step_has_their_model(launcher: Launcher, fake: Fa
     # Nothing is left, on the cluster or on the volume.
     fake.wait_for(lambda: not fake.objects)
     assert not list((launcher.volume / "workers").iterdir())
+
+
+def test_the_train_step_has_workers_train_where_it_is_told_of_them(
+    launcher: Launcher, fake: FakeCluster
+) -> None:
+    """As Kubeflow calls it: every number of a struct is a fraction."""
+    folder = launcher.folder
+    inputs = [types.SimpleNamespace(path=str(folder / name)) for name in ("transformed", "graph")]
+    outputs = [types.SimpleNamespace(path=str(folder / name), metadata={}) for name in ("m", "l")]
+    figures: dict[str, float] = {}
+    metrics = types.SimpleNamespace(path=str(folder / "figures"), log_metric=figures.__setitem__)
+    options = TrainOptions(distribution="multi_worker").model_dump(mode="json")
+    workers = {**launcher.workers.model_dump(mode="json"), "count": 2.0, "restarts": 1.0}
+    step = Step(
+        lambda: train.python_func(
+            *inputs,
+            **options,
+            checkpoints=str(launcher.volume / "checkpoints"),
+            code_digest="",
+            model=outputs[0],
+            logs=outputs[1],
+            metrics=metrics,
+            workers=workers,
+        )
+    )
+    launcher.succeed()
+    assert step.end() is None
+    assert figures == CARD
+    assert outputs[0].metadata["digest"] == artifacts.Model(folder / "m").digest()
 
 
 def test_the_job_belongs_to_the_run_that_the_step_belongs_to(
