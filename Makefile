@@ -69,9 +69,9 @@ $(GRAFANA_SCHEMA): tests/manifests/monitoring/make_grafana_schema
 	$< $(@D)
 
 .PHONY: test-apiserver
-test-apiserver: test-tools ## Build Kubernetes' API server (ten minutes of CPU) and have it take the manifests
+test-apiserver: test-tools ## Build Kubernetes' API server (ten minutes of CPU) and have it take the manifests and the workers' jobs
 	$(BIN)/python tests/serving/manifests/make_apiserver.py .tools
-	$(BIN)/python -m pytest tests/serving/manifests/test_apiserver.py $(ARGS)
+	$(BIN)/python -m pytest tests/serving/manifests/test_apiserver.py tests/components/workers/test_apiserver.py $(ARGS)
 
 $(GITLAB_CI_LOCAL):
 	@command -v npm >/dev/null && command -v rsync >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends nodejs npm rsync >/dev/null; }

@@ -18,6 +18,7 @@ from components.workers.cluster import Cluster
 from components.workers.following import Patience
 from components.workers.launch import train_on_workers
 from components.workers.options import Workers
+from components.workers.plan import Plan
 from tests.components.workers.fake_cluster import FakeCluster
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +88,7 @@ class Step:
 class Launcher:
     """Starts the step for a fake cluster."""
 
-    def __init__(self, fake: FakeCluster, folder: Path, job: str) -> None:
+    def __init__(self, fake: Any, folder: Path, job: str) -> None:
         self.fake, self.folder = fake, folder
         self.volume = folder / "volume"
         self.volume.mkdir()
@@ -121,6 +122,10 @@ class Launcher:
                 cluster.close()
 
         return Step(run)
+
+    def plan(self, name: str, namespace: str) -> Plan:
+        """What the step asks for, but for the arguments and the owner."""
+        return Plan(name, namespace, self.workers, ("",) * 6)
 
     @property
     def written(self) -> artifacts.Model:

@@ -22,15 +22,17 @@ ROOT = Path(__file__).parents[3]
 # As in make_schemas.py.
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 CLUSTER_WIDE = {"Namespace", "PersistentVolume", "CustomResourceDefinition"}
+# Of a step of a run, which may do nothing unless a role says so.
+STEP_TOKEN = "token-of-the-step"
 # No definition of this kind could be had; its schema is checked in test_schemas.py.
 UNKNOWN = {"InferenceService"}
 
 
 class Api:
-    """The API server, as an administrator sees it."""
+    """The API server, as an administrator sees it; its certificate lies in the folder."""
 
-    def __init__(self, http: httpx.Client) -> None:
-        self.http = http
+    def __init__(self, http: httpx.Client, folder: Path) -> None:
+        self.http, self.folder = http, folder
         self._plurals: dict[tuple[str, str], str] = {}
 
     def apply(self, one: dict[str, Any], **query: str) -> httpx.Response:
@@ -72,7 +74,10 @@ def api(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) ->
     port = _free_port()
     subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=folder, check=True,
                    capture_output=True)  # fmt: skip
-    (folder / "tokens.csv").write_text('secret,admin,admin,"system:masters"\n')
+    (folder / "tokens.csv").write_text(
+        'secret,admin,admin,"system:masters"\n'
+        f'{STEP_TOKEN},system:serviceaccount:runs:pipeline-runner,step,"system:serviceaccounts"\n'
+    )
     commands = (
         [
             programs[0], "--data-dir=etcd", f"--listen-client-urls={client}",
@@ -96,7 +101,7 @@ def api(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) ->
         headers = {"Authorization": "Bearer secret"}
         with httpx.Client(base_url=address, headers=headers, verify=False, timeout=60) as http:
             _wait(http, folder / "log")
-            yield Api(http)
+            yield Api(http, folder)
     finally:
         for process in reversed(processes):
             process.kill()
