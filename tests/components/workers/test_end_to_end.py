@@ -14,8 +14,8 @@ from components.workers.cluster import Cluster
 from components.workers.following import Patience
 from components.workers.launch import train_on_workers
 from components.workers.options import Workers
+from tests.components.train.conftest import data as data  # a fixture
 from tests.components.train.test_worker import OPTIONS, _free_ports
-from tests.components.train.test_worker import data as data  # a fixture
 from tests.components.workers.conftest import Step, rules_of
 from tests.components.workers.fake_cluster import FakeCluster
 from tests.components.workers.fake_nodes import Processes
