@@ -80,12 +80,6 @@ def test_a_wrong_override_is_refused_in_one_line(override: str, said: str) -> No
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["image", "table"])
-def test_images_and_tables_are_trained_by_one_device(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"unknown key train\.distribution. Accepted: family"):
-        load_config(name, overrides=["train.distribution=model_parallel"])
-
-
 def test_an_unknown_key_lists_the_accepted_ones() -> None:
     with pytest.raises(ConfigError, match="Accepted: layers, width, heads"):
         load_config("test", overrides=["train.deep=6"], text=MINIMAL)
@@ -124,7 +118,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("modality", ["image", "table"])
-@pytest.mark.parametrize("chosen", ["mirrored", "multi_worker", "tpu", "single"])
+@pytest.mark.parametrize("chosen", ["mirrored", "multi_worker", "tpu", "model_parallel", "single"])
 def test_a_family_is_told_that_one_process_trains_it(modality: str, chosen: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(modality, "quick", [f"train.distribution={chosen}"])
