@@ -95,7 +95,10 @@ class Following:
                 if failure is not None:
                     self._finish()
                     return failure
-                if state != "suspended":
+                if state == "suspended":
+                    # In a queue; its nodes are looked for once it is let out.
+                    self._began = time.monotonic()
+                else:
                     self._check_start()
 
     @contextlib.contextmanager

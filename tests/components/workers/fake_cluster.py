@@ -125,6 +125,15 @@ class FakeCluster(FakeApi):
             )  # fmt: skip
             self._store("MODIFIED", plural_of(job), job)
 
+    def resume(self) -> None:
+        """Lets the job out of its queue."""
+        with self.changed:
+            job = copy.deepcopy(self.job())
+            assert job is not None
+            [suspended] = job["status"]["conditions"]
+            suspended["status"] = "False"
+            self._store("MODIFIED", plural_of(job), job)
+
     def add(self, plural: str, one: Object) -> None:
         group, version, kind = KINDS[plural]
         one = {"apiVersion": f"{group}/{version}".lstrip("/"), "kind": kind, **one}

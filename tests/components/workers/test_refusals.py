@@ -141,11 +141,14 @@ def test_a_node_that_is_not_there_is_told(launcher: Launcher, fake: FakeCluster)
 @ONE_KIND
 def test_a_job_that_waits_in_a_queue_is_waited_for(launcher: Launcher, fake: FakeCluster) -> None:
     fake.makes_pods = False
-    step = launcher.start(pending_minutes=0.003)
+    step = launcher.start(pending_minutes=0.02)
     job = fake.wait_for(fake.job)
     fake.conclude("Suspended", "Suspended", "by Kueue")
-    time.sleep(0.5)
-    assert step.thread.is_alive()
+    time.sleep(1.5)
+    fake.resume()
+    # Its nodes are looked for from here on.
+    time.sleep(0.3)
+    assert step.thread.is_alive(), step.error
     fake.makes_pods = True
     for index in range(2):
         fake._make_pod("trainjobs", job, index)
