@@ -1,7 +1,11 @@
 """A run in containers is checked before a step starts, and lets it see only what it needs."""
 
+import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -10,7 +14,7 @@ from components.errors import ConfigError
 from pipelines import local
 from pipelines.cli import main
 from pipelines.config import load_config
-from pipelines.containers import Containers, folders_of, lines
+from pipelines.containers import Containers, folders_of, image_id, lines
 from pipelines.digests import code_digest
 from pipelines.modalities import MODALITIES
 from pipelines.output import Output
@@ -88,3 +92,39 @@ def test_what_containers_cannot_reach_is_refused(tmp_path: Path) -> None:
     arguments = {"push_base_path": config.push.base_path}
     with pytest.raises(ConfigError, match=r"expected push.base_path to be a local path.*s3://"):
         local._containers(config, Output(tmp_path), "image", arguments)
+
+
+class _Engine(BaseHTTPRequestHandler):
+    """A Docker engine that has one image, by its API."""
+
+    def do_GET(self) -> None:
+        name = self.path.partition("?")[0].rsplit("/v1.44", 1)[-1]
+        answers: dict[str, tuple[int, Any]] = {
+            "/version": (200, {"ApiVersion": "1.44", "MinAPIVersion": "1.24"}),
+            "/_ping": (200, "OK"),
+            "/images/ours:1/json": (200, {"Id": "sha256:1", "RepoTags": ["ours:1"]}),
+            "/images/json": (200, [{"Id": "sha256:1"}]),
+            "/images/sha256:1/json": (200, {"Id": "sha256:1", "RepoTags": ["ours:1"]}),
+        }
+        status, content = answers.get(name, (404, {"message": "No such image"}))
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_an_image_that_the_engine_lacks_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("docker")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Engine) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        assert image_id("ours:1") == "sha256:1"
+        with pytest.raises(ConfigError, match="an image that the engine has") as refused:
+            image_id("theirs:2")
+        server.shutdown()
+    assert "Received: theirs:2; it has ours:1" in str(refused.value)
+    assert "\n" not in str(refused.value)
