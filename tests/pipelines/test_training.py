@@ -62,7 +62,8 @@ def test_defaults_come_from_the_configuration(spec: dict[str, Any], modality: st
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     hardware = load_hardware("cpu")
     expected = {**load_config(modality).parameters(), **RUN_DEFAULTS, **cluster_defaults(hardware)}
-    expected |= {"push_base_path": "/loomline/models", "checkpoints": "/loomline/checkpoints"}
+    expected |= {"push_base_path": "/loomline/models", "push_waiting": "/loomline/models"}
+    expected["checkpoints"] = "/loomline/checkpoints"
     described = {**descriptions(MODALITIES[modality]), **NOTIFY, **hardware_descriptions(hardware)}
     for name in FOUND_OUT:
         del expected[name], described[name]
