@@ -72,6 +72,9 @@ def integers(values: NDArray[np.integer], splits: NDArray[np.integer]) -> list[b
     Returns:
         One list's content for each row.
     """
+    if not values.size or (values.min() >= 0 and values.max() <= 127):
+        content = values.astype(np.uint8).tobytes()  # One byte each.
+        return [content[start:end] for start, end in itertools.pairwise(splits.tolist())]
     left = values.astype(np.int64).view(np.uint64)
     # A negative number has all of its ten bytes.
     columns = [left]
