@@ -18,7 +18,6 @@ import dataclasses
 import pickle
 import shutil
 import socket
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -96,7 +95,9 @@ class Spread:
         """
         self._options, self._examples = options, examples
         clear(examples)
-        self._folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=examples.path))
+        # Of the usual mode: workers may run as somebody else.
+        self._folder = examples.path / f"{SCRATCH}{uuid.uuid4().hex}"
+        self._folder.mkdir()
         self._parts = self._rounds = 0
 
     def __enter__(self) -> Self:
