@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from components.drift.extremes import moments, most_extreme
 from components.drift.pooled import is_quick, pooled
 from components.drift.sides import Side, has_value
 
@@ -138,10 +139,10 @@ def divisions(
 def limits(pair: tuple[Side, Side], scorer: Scorer, alarms: float, whole: bool) -> list[float]:
     """For each column the score that chance passes; in `alarms` of divisions some column does.
 
-    Each column's score is taken by its own mean and deviation over the divisions, and the most
-    extreme column of each division is kept (Westfall and Young 1993, "Resampling-based multiple
-    testing"): columns of many small categories hardly vary, heavy tails vary a lot, and without
-    this the wildest column would set the limit of all.
+    Each column's score is taken by its own mean, deviation and skewness over the divisions, and
+    the most extreme column of each division is kept (Westfall and Young 1993, "Resampling-based
+    multiple testing"): columns of many small categories hardly vary, heavy tails vary a lot, and
+    without this the wildest column would set the limit of all.
 
     Args:
         pair: reference and current side.
@@ -181,39 +182,7 @@ def limits(pair: tuple[Side, Side], scorer: Scorer, alarms: float, whole: bool) 
     )
     falling = np.array([method.falling for method in methods])
     strength = np.where(falling, -np.log10(np.clip(found, 1e-300, 1.0)), found)
-    usual, deviation = _moments(strength)
-    extreme = np.nan_to_num((strength - usual) / deviation, nan=-np.inf).max(axis=1)
-    most = float(np.sort(extreme)[rank_of(alarms)])
+    most = float(np.sort(most_extreme(strength))[rank_of(alarms)])
     # Where no division could score anything, nothing is known of chance and nothing is limited.
-    most = beside_others(most) if np.isfinite(most) else 0.0
-    passed = usual + most * deviation
+    passed = moments(strength).strength(most if np.isfinite(most) else 0.0)
     return [float(limit) for limit in np.where(falling, 10.0**-passed, passed)]
-
-
-def beside_others(most: float) -> float:
-    """How many deviations a division lies above the mean if neither is reckoned from it, too.
-
-    The division that was found has no part in mean and deviation of those at random. An extreme
-    one of these has, widens the deviation that it is taken by, and so seems nearer to the others
-    than the one that was found would seem in its place: limits would be a little too low.
-
-    Args:
-        most: the same, reckoned from itself, too. Where only itself varies, nothing else says how
-            much is usual, and it is taken for at most twice as far.
-    """
-    others = DIVISIONS - 1
-    return most * math.sqrt(DIVISIONS / others / max(1 - most**2 / others, 0.25))
-
-
-def _moments(strength: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and deviation of each column over the divisions that could score it, 0 of none.
-
-    A division may leave one side without any value, and then it says nothing of that column.
-    """
-    import numpy as np
-
-    known = np.isfinite(strength)
-    count = np.maximum(known.sum(axis=0), 1)
-    usual = np.where(known, strength, 0.0).sum(axis=0) / count
-    spread = np.where(known, strength - usual, 0.0)
-    return usual, np.maximum(np.sqrt((spread**2).sum(axis=0) / count), 1e-12)
