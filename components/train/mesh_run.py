@@ -121,7 +121,12 @@ def _run_worker(arguments: dict[str, Any]) -> None:
     }
     # While the pipe of its standard input is open, this process lives.
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         assert process.stderr is not None
         mistake = _pass_on(process.stderr)
