@@ -92,20 +92,16 @@ def test_a_token_that_is_refused_is_one_line(
     assert state(Cluster(cluster.host, str(token)), "r1") == "succeeded"
 
 
-@pytest.mark.parametrize("mounted", ["given", "variable", "usual place"])
 def test_where_several_share_the_cluster_a_step_asks_as_its_pod_and_in_its_namespace(
-    kubeflow: FakeKubeflow, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: str
+    kubeflow: FakeKubeflow, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kubeflow.multi_user, kubeflow.token = True, "of the service account"
     token = tmp_path / "token"
     token.write_text(kubeflow.token, "utf-8")
     # As the pipeline's pod has them: from the PodDefault, and from the downward API.
-    if mounted == "variable":
-        monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
-    elif mounted == "usual place":
-        monkeypatch.setattr(launching, "TOKEN_PATH", str(token))
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
     monkeypatch.setenv("LOOMLINE_NAMESPACE", "ada")
-    cluster = Cluster(host, str(token) if mounted == "given" else "")
+    cluster = Cluster(host)
     run = start(cluster, "retraining-text-1", "text", "quick", [], {})
     (experiment,) = kubeflow.experiments.values()
     assert experiment["namespace"] == "ada"
@@ -118,6 +114,19 @@ def test_where_several_share_the_cluster_a_step_asks_as_its_pod_and_in_its_names
     monkeypatch.delenv("LOOMLINE_NAMESPACE")
     with pytest.raises(ConfigError, match="shared by several users: expected --namespace"):
         start(Cluster(host, str(token)), "another", "text", "quick", [], {})
+
+
+def test_the_token_is_the_one_that_is_named_or_the_one_that_kubeflow_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "usual"
+    monkeypatch.setattr(launching, "TOKEN_PATH", str(usual))
+    assert Cluster("http://kfp").connection.token_file is None
+    usual.write_text("token", "utf-8")
+    assert Cluster("http://kfp").connection.token_file == usual
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", "/variable")
+    assert Cluster("http://kfp").connection.token_file == Path("/variable")
+    assert Cluster("http://kfp", "/named").connection.token_file == Path("/named")
 
 
 def test_the_step_of_the_monitoring_pipeline_starts_it(
