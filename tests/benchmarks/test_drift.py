@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import statistics
 
+import pytest
+
 from benchmarks.drift import COLUMNS, EFFECTS, METHODS, simulations
 
 
+@pytest.mark.slow
 def test_verdicts_on_a_sample_are_those_on_all_rows_and_the_truth() -> None:
     found = simulations(rows=40_000, repeats=1, reports=1)
     assert set(found) == set(METHODS)
