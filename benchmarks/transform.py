@@ -10,7 +10,7 @@ of the first half does, beyond what 10 times the data take: 1 is linear, 2.5 wou
 
 `MODALITY.map` is the rate of applying the graph to all rows, from Parquet to TFRecords, over that
 of the peer: a tf.data pipeline that maps the same function over the same batches, in as many
-threads as tf.data likes, and writes nothing. Median of alternating pairs.
+threads as tf.data likes, and writes nothing. Both load the graph. Median of alternating pairs.
 """
 
 from __future__ import annotations

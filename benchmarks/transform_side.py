@@ -46,7 +46,6 @@ class Side:
         self._transformed = TransformedExamples(place / "transformed")
         splits = self._examples.manifest().splits
         self._rows = splits[TRAIN].rows + splits[EVAL].rows
-        self._peer: Callable[[], int] | None = None
 
     def answer(self, task: str) -> dict[str, float]:
         """Does a task; how long it took, and the most memory meanwhile, in bytes."""
@@ -78,12 +77,14 @@ class Side:
         materialize(self._examples, *labels, self._options, self._graph, self._transformed)
 
     def _map(self) -> None:
-        self._peer = self._peer or self._make_peer()
-        rows = self._peer()
+        rows = self._make_peer()()
         assert rows == self._rows, (rows, self._rows)
 
     def _make_peer(self) -> Callable[[], int]:
-        """The peer: Parquet, tf.data.Dataset.from_generator, map, and a loop that takes results."""
+        """The peer: Parquet, tf.data.Dataset.from_generator, map, and a loop that takes results.
+
+        It loads the graph anew, as a step does.
+        """
         features, function, batch_rows = self._function()
         names = ["example_id", *features]
 
