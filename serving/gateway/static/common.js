@@ -151,13 +151,12 @@ export function reports(pages, path) {
     const open = button(word, async () => {
       const shown = open.getAttribute("aria-pressed") === "true";
       for (const other of row.children) other.setAttribute("aria-pressed", "false");
-      frame.hidden = true;
-      if (shown) return;
-      const html = await guarded(() => getText(`${path}/${name}`));
+      const html = shown ? null : await guarded(() => getText(`${path}/${name}`));
+      // Before the page is set: one that is loaded into a hidden frame may stay without a size.
+      frame.hidden = html === null;
       if (html === null) return;
       frame.srcdoc = apart(html);
       frame.title = `Report: ${word}`;
-      frame.hidden = false;
       open.setAttribute("aria-pressed", "true");
     });
     open.setAttribute("aria-pressed", "false");
