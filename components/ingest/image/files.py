@@ -102,13 +102,17 @@ def _kind(path: Path) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Images:
-    """Image files, each in a folder that names its class."""
+class _Shares:
+    """What images are read from."""
 
     shares: tuple[Share, ...]
 
     def files(self) -> dict[str, Path]:
         return {share.name: share.path for share in self.shares}
+
+
+class _Images(_Shares):
+    """Image files, each in a folder that names its class."""
 
     def pictures(
         self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
@@ -118,14 +122,8 @@ class _Images:
             yield Picture(share.name, partial(read_file, share.path), label)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tables:
+class _Tables(_Shares):
     """Tables that name or hold images, or a part of one."""
-
-    shares: tuple[Share, ...]
-
-    def files(self) -> dict[str, Path]:
-        return {share.name: share.path for share in self.shares}
 
     def pictures(
         self, image_column: str, label_column: str, time_column: str, provenance_column: str = ""
